@@ -36,25 +36,27 @@ run: build
 
 # Programs that the tests run are installed if possible. Prometheus is only unpacked,
 # because its package would start a server.
-PROGRAMS   = curl nginx haproxy redis-server buildah
+PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer
 PROMETHEUS = .cache/prometheus
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
-# these programs. Tests of allocations and memory run without the race detector, with the
-# compiler flags of a release. The image and the manifests are separate modules. The code
-# that makes the image has one goroutine, and packs five times as slowly under the race
-# detector.
+# these programs. What is managed is tested on files and on a database. Tests of
+# allocations and memory run without the race detector, with the compiler flags of a
+# release. The image and the manifests are separate modules. The code that makes the image
+# has one goroutine, and packs five times as slowly under the race detector.
 test: programs
-	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v '^keyward/e2e$$')
+	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/postgres$$')
+	KEYWARD_TEST_STORE=postgres CGO_ENABLED=1 go test -race -count=1 ./manage ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
-	CGO_ENABLED=1 go test -race -count=1 -timeout 30m ./e2e
+	CGO_ENABLED=1 go test -race -p 1 -count=1 -timeout 30m ./e2e ./e2e/postgres
 	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
 	cd deploy/image && go test -count=1 ./...
 
 programs:
 	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
 	@missing=; for program in $(PROGRAMS); do PATH="$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	[ -z "$$missing" ] || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; } >/dev/null 2>&1 || \
 	echo "make test: missing, and so not tested with:$$missing" >&2
 	@command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ] || \
@@ -95,6 +97,10 @@ PROVE_openapi        = -run '^TestOpenAPIDocument$$' ./e2e
 PROVE_kill-manage    = -run '^TestKilledWhileManaging$$' ./e2e
 PROVE_manage-scale   = -run '^TestManagedAtScale$$' ./e2e
 PROVE_manage-secrets = -run '^TestManagedSecrets$$' ./e2e
+PROVE_everywhere     = -run '^TestRevokedEverywhere$$' ./server
+PROVE_central-scale  = -run '^TestCentralAtScale$$' ./e2e
+PROVE_store-failures = -race ./e2e/postgres
+PROVE_followers      = -run '^TestFollowers$$' ./engine/central
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)
@@ -114,7 +120,7 @@ fuzz:
 bench: build
 	@go run ./bench -write docs
 	@echo
-	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v '^keyward/e2e$$') | \
+	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/postgres$$') | \
 	awk '/^pkg:/ { pkg = $$2 } \
 	     /^Benchmark/ { line = sprintf("%-20s %-36s", pkg, $$1); \
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \

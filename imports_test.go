@@ -43,6 +43,14 @@ var allowed = map[string][]string{
 	"store/filestore/fileheader": {"keyward/apikey", "keyward/store", "keyward/store/journal", "keyward/store/jsonline", "keyward/store/recordline"},
 	"store/filestore":            {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/auditindex", "keyward/store/filestore/keytable", "keyward/store/jsonline", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem"},
 	"store/filestore/keytable":   {"keyward/apikey", "keyward/store", "keyward/store/journal"},
+	"store/postgres":             {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/postgres/database", "github.com/jackc/pgx/v5"},
+	"store/postgres/database":    {"keyward/apikey", "keyward/store", "keyward/store/postgres/pgurl", "github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/", "github.com/pressly/goose/v3", "github.com/pressly/goose/v3/lock"},
+	"store/postgres/source":      {"keyward/store/postgres/database", "keyward/store/replica", "github.com/jackc/pgx/v5"},
+	"store/postgres/upkeep":      {"keyward/store", "keyward/store/postgres/database", "github.com/jackc/pgx/v5"},
+	"store/postgres/pgurl":       {"keyward/chars"},
+	"store/postgres/usagetable":  {"keyward/store/postgres/database", "keyward/usage", "github.com/jackc/pgx/v5"},
+	"store/storecopy":            {"keyward/usage", "keyward/apikey", "keyward/store/filestore", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/postgres"},
+	"store/replica":              {"keyward/apikey", "keyward/store", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/jsonline"},
 	"keyindex":                   {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer", "golang.org/x/sys/", "golang.org/x/text/unicode/norm"},
 	"verifier":                   {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson", "github.com/golang-jwt/jwt/v5"},
 	"verifier/admission":         {},
@@ -57,7 +65,7 @@ var allowed = map[string][]string{
 	"admin":                      {"keyward/authz", "github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/"},
 	"admin/adminclient":          {"keyward/config", "keyward/store/confusable"},
 	"tracing":                    {"keyward/authz", "github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/", "google.golang.org/grpc", "google.golang.org/grpc/backoff"},
-	"config":                     {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "go.yaml.in/yaml/"},
+	"config":                     {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/store/postgres/pgurl", "go.yaml.in/yaml/"},
 	"ratelimit":                  {"keyward/authz"},
 	"ratelimit/failover":         {"keyward/authz", "keyward/ratelimit"},
 	"ratelimit/redis":            {"keyward/authz", "keyward/ratelimit", "github.com/redis/go-redis/v9", "github.com/redis/go-redis/v9/"},
@@ -72,17 +80,18 @@ var allowed = map[string][]string{
 	"manage/account":             {"keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/fault", "keyward/manage/state", "keyward/store", "keyward/store/audit"},
 	"manage/api":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/keptanswer", "keyward/manage/mergepatch", "keyward/manage/problem", "keyward/manage/registry", "keyward/manage/session", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/store/oauth", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
 	"manage/client":              {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/fault", "keyward/manage/registry", "keyward/store", "keyward/store/audit", "keyward/store/confusable", "keyward/store/importer", "keyward/usage"},
-	"filecheck":                  {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
+	"filecheck":                  {"keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                  {},
 	"reuse":                      {},
-	"engine": {"keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/session", "keyward/manage/state", "keyward/passwordhash", "keyward/store/audit",
+	"engine/central":             {"keyward/store/postgres/upkeep", "keyward/store/postgres/usagetable", "keyward/usage", "keyward/store/postgres", "keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/store/replica"},
+	"engine": {"keyward/store/postgres/upkeep", "keyward/engine/central", "keyward/store/postgres/database", "keyward/store/replica", "keyward/admin", "keyward/apikey", "keyward/authz", "keyward/cache", "keyward/config", "keyward/authz/urlpath", "keyward/extauthz", "keyward/filewatch", "keyward/keyindex", "keyward/manage", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/refusals", "keyward/manage/session", "keyward/manage/state", "keyward/passwordhash", "keyward/store/audit",
 		"keyward/policy", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/ratelimit/redis", "keyward/reuse", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/tracing", "keyward/usage", "keyward/verifier", "keyward/verifier/admission",
 		"keyward/verifier/fingerprint", "keyward/verifier/login", "keyward/verifier/password", "keyward/verifier/tokensource", "github.com/prometheus/client_golang/"},
 	"server": {"keyward/admin", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/api", "keyward/manage/fault", "keyward/manage/session", "keyward/manage/state", "keyward/store/audit", "keyward/chars", "keyward/config", "keyward/engine", "keyward/extauthz", "keyward/filewatch", "keyward/ratelimit/redis", "keyward/tracing", "keyward/verifier/password",
 		"github.com/prometheus/client_golang/", "golang.org/x/sys/", "google.golang.org/grpc", "google.golang.org/grpc/"},
 	"explain":         {"keyward/authz", "keyward/chars"},
 	"manage/denials":  {"keyward/apikey", "keyward/authz", "keyward/explain"},
-	"manage/state":    {"keyward/apikey", "keyward/authz", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
+	"manage/state":    {"keyward/apikey", "keyward/authz", "keyward/store/postgres/database", "golang.org/x/sys/", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 	"manage/refusals": {"keyward/authz", "keyward/store/audit"},
 }
 
@@ -146,7 +155,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/filestore/fileheader", "store/importer", "store/journal", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/mergepatch", "manage/problem", "manage/keptanswer", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/session", "manage/state"}
+	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/filestore/fileheader", "store/importer", "store/journal", "store/postgres", "store/postgres/usagetable", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/mergepatch", "manage/problem", "manage/keptanswer", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/session", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"keyward/authz"
 
@@ -132,8 +133,11 @@ func (fakeState) PasswordHashes() int  { return 0 }
 
 func (fakeState) Signatures() SignatureState { return SignatureState{InFlight: 1, Refused: 7} }
 func (n fakeState) Limits() LimitState       { return n.limits }
-func (n fakeState) Sessions() (int, bool)    { return 3, n.fault == nil }
-func (n fakeState) Ready() error             { return n.fault }
+func (fakeState) CentralStore() *StoreState {
+	return &StoreState{Up: true, Contact: time.Unix(1700000000, 0), Applied: 7, Resyncs: map[string]uint64{"start": 1}}
+}
+func (n fakeState) Sessions() (int, bool) { return 3, n.fault == nil }
+func (n fakeState) Ready() error          { return n.fault }
 
 // TestSignatureState: verifications in flight and refused tokens are metrics.
 func TestSignatureState(t *testing.T) {

@@ -1,6 +1,10 @@
 package admin
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // CacheState is the state of one cache.
 type CacheState struct {
@@ -30,6 +34,14 @@ type SignatureState struct {
 	Refused  uint64 // tokens that were not verified, because there were too many or their client had failed too often
 }
 
+// StoreState is how the copies of the central store are.
+type StoreState struct {
+	Up      bool              // the store answered when it was last asked
+	Contact time.Time         // when it was last read; zero: never
+	Applied int64             // the number of the last change that is in the copies
+	Resyncs map[string]uint64 // by reason, how often all copies were begun again
+}
+
 // State is the part of the running server's state that can be queried at any
 // time.
 type State interface {
@@ -40,6 +52,8 @@ type State interface {
 	Limits() LimitState
 	// Sessions returns the number of sessions of the console; false if it is not known.
 	Sessions() (n int, known bool)
+	// CentralStore returns nil without one.
+	CentralStore() *StoreState
 	Ready() error // why the server cannot decide requests now, nil if it can
 }
 
@@ -53,6 +67,8 @@ type stateCollector struct {
 	sessions                    *prometheus.Desc
 
 	buckets, evicted, storeUp, storeFailures, localDecisions *prometheus.Desc
+
+	centralUp, centralContact, centralApplied, centralResyncs *prometheus.Desc
 }
 
 // CollectState registers the metrics that are read from the server's state.
@@ -78,12 +94,18 @@ func CollectState(registry prometheus.Registerer, state State) error {
 		storeUp:        unlabelled("keyward_rate_limit_store_up", "1 while the store of the rate limits answers; 0 while rate_limits.on_store_failure applies. The memory store always answers."),
 		storeFailures:  unlabelled("keyward_rate_limit_store_failures_total", "Requests to the shared store that failed."),
 		localDecisions: unlabelled("keyward_rate_limit_local_decisions_total", "Requests that a replica decided locally, without the shared store."),
+
+		centralUp:      unlabelled("keyward_store_up", "1 while the central store answers; 0 while its copies are used without it."),
+		centralContact: unlabelled("keyward_store_last_contact_timestamp_seconds", "Unix time at which the central store was last read; 0 before the first time."),
+		centralApplied: unlabelled("keyward_store_applied_seq", "Number of the last change of the central store that is in the copies."),
+		centralResyncs: desc("keyward_store_resyncs_total", "How often the copies of the central store began again with a snapshot: at the start without copies, after a gap in the journal, since the store has another history, since this version keeps more.", "reason"),
 	})
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.verifying, c.unverified, c.sessions, c.ready, c.buckets, c.evicted, c.storeUp, c.storeFailures, c.localDecisions} {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.entries, c.keys, c.hashes, c.verifying, c.unverified, c.sessions, c.ready, c.buckets, c.evicted, c.storeUp, c.storeFailures, c.localDecisions,
+		c.centralUp, c.centralContact, c.centralApplied, c.centralResyncs} {
 		out <- d
 	}
 }
@@ -109,12 +131,31 @@ func (c *stateCollector) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(c.storeUp, prometheus.GaugeValue, boolToFloat(!limits.StoreUnavailable))
 	out <- prometheus.MustNewConstMetric(c.storeFailures, prometheus.CounterValue, float64(limits.StoreFailures))
 	out <- prometheus.MustNewConstMetric(c.localDecisions, prometheus.CounterValue, float64(limits.LocalDecisions))
+	c.collectStore(out)
 	keys := c.state.Keys()
 	for state, n := range map[string]int{
 		"active": keys.Active, "rotating": keys.Rotating, "expiring": keys.Expiring, "not_yet_valid": keys.NotYetValid,
 		"paused": keys.Paused, "expired": keys.Expired, "revoked": keys.Revoked,
 	} {
 		out <- prometheus.MustNewConstMetric(c.keys, prometheus.GaugeValue, float64(n), state)
+	}
+}
+
+// collectStore is the part of Collect that is about the central store.
+func (c *stateCollector) collectStore(out chan<- prometheus.Metric) {
+	s := c.state.CentralStore()
+	if s == nil {
+		return
+	}
+	contact := 0.0
+	if !s.Contact.IsZero() {
+		contact = float64(s.Contact.UnixMilli()) / 1000
+	}
+	out <- prometheus.MustNewConstMetric(c.centralUp, prometheus.GaugeValue, boolToFloat(s.Up))
+	out <- prometheus.MustNewConstMetric(c.centralContact, prometheus.GaugeValue, contact)
+	out <- prometheus.MustNewConstMetric(c.centralApplied, prometheus.GaugeValue, float64(s.Applied))
+	for reason, n := range s.Resyncs {
+		out <- prometheus.MustNewConstMetric(c.centralResyncs, prometheus.CounterValue, float64(n), reason)
 	}
 }
 

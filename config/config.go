@@ -28,6 +28,7 @@ type Config struct {
 
 	Listen            Listen
 	TLS               TLS
+	Store             Store
 	Keys              Keys
 	Users             Users
 	Sources           authz.CredentialSources // the parts of a request that may carry a credential
@@ -191,6 +192,7 @@ func Default() *Config {
 		UpstreamOverrides: authz.UpstreamOverrides(),
 		Cache:             Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:             Usage{Flush: 10 * time.Second},
+		Store:             Store{Keep: defaultKeep},
 		Audit:             Audit{Keep: 400 * 24 * time.Hour},
 		Console:           Console{Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour}},
 		RateLimits: RateLimits{

@@ -186,6 +186,7 @@ func TestEveryKey(t *testing.T) {
 		Revocations:        Revocations{"r.jsonl"},
 		Projects:           Projects{"projects.jsonl"},
 		Clients:            Clients{"clients.jsonl"},
+		Store:              Store{Keep: 5 * 24 * time.Hour},
 		Audit:              Audit{"audit.jsonl", 90 * 24 * time.Hour},
 		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{

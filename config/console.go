@@ -87,8 +87,11 @@ func (d *decoder) console(root value, cfg *Config) {
 	if cfg.Listen.Console == "" {
 		return
 	}
-	for _, needed := range []struct{ key, file string }{{"keys.file", cfg.Keys.File}, {"users.file", cfg.Users.File}, {"audit.file", cfg.Audit.File}, {"state.file", cfg.State.File}} {
-		if needed.file == "" {
+	for _, needed := range []struct {
+		key, file  string
+		inDatabase bool // if there is one
+	}{{"keys.file", cfg.Keys.File, false}, {"users.file", cfg.Users.File, false}, {"audit.file", cfg.Audit.File, true}, {"state.file", cfg.State.File, true}} {
+		if needed.file == "" && !(needed.inDatabase && cfg.Store.URL != nil) {
 			d.problem(root.Line, "listen.console needs %s", needed.key)
 		}
 	}

@@ -22,6 +22,7 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 	if root := d.document(data, getenv); root != nil {
 		d.config(value{root, ""}, cfg)
 		d.console(value{root, ""}, cfg)
+		d.storeFiles(value{root, ""}, cfg)
 		d.warnSharedSubjects(value{root, ""}, cfg)
 	}
 	cfg.env = envValues(d.written)
@@ -40,6 +41,7 @@ func (d *decoder) config(root value, cfg *Config) {
 		{"listen", func(v value) { d.listen(v, &cfg.Listen) }},
 		{"tls", func(v value) { d.tls(v, cfg) }},
 		{"console", func(v value) { d.consoleSection(v, &cfg.Console, &cfg.Listen) }},
+		{"store", func(v value) { d.store(v, &cfg.Store) }},
 		{"keys", func(v value) { d.keys(v, &cfg.Keys) }},
 		{"users", d.section(fields{{"file", d.filename(&cfg.Users.File)}})},
 		{"upstream_overrides", func(v value) { d.upstreamOverrides(v, cfg) }},

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"testing"
 
+	"keyward/apikey"
+	"keyward/authz"
 	"keyward/e2e/stack"
 	"keyward/e2e/testbin"
+	"keyward/internal/postgrestest"
 )
 
 // programs are the binaries that the tests run.
@@ -22,6 +25,9 @@ var programs struct {
 	schemathesis          string           // the directory of its packages
 	missing               map[string]error // why a program is not available, by its name
 }
+
+// postgresServer has the databases of the tests.
+var postgresServer = postgrestest.Server{Hasher: apikey.NewHasher(authz.Secret{})}
 
 func TestMain(m *testing.M) {
 	code, err := prepareAndRun(m)
@@ -47,7 +53,7 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 	if err := findPrograms(); err != nil && os.Getenv("CI") == "true" {
 		return 0, err
 	}
-	return m.Run(), nil
+	return postgrestest.Main(m, &postgresServer), nil
 }
 
 // findPrograms fetches the programs that are distributed as Python packages,

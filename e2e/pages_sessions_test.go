@@ -5,6 +5,8 @@ type session struct {
 	before  string   // runs first; variables that it sets are the commands'
 	replace []string // pairs: what the page has, such as a key's id, and what the shell gets
 	after   string   // runs last: fails if the commands did not do what the page says
+
+	postgres bool // the commands have a server, which the environment names
 }
 
 // cannotRun are commands that nothing can run here, by how they begin, and why.
@@ -39,6 +41,13 @@ managing() { # with a console, until the section ends
 	LISTEN="${LISTEN%\}}, console: \"$CONSOLE\"}"
 	serving
 	API=http://$CONSOLE/api/v1
+}
+central() { # with a central store, whose owner is in owner.yaml
+	dropdb --if-exists keyward 2> /dev/null
+	createdb keyward
+	printf 'store: {url: "postgres:///keyward"}\nusers: {file: copies/users.jsonl}\nrevocations: {file: copies/revocations.jsonl}\nkeys: {file: copies/keys.jsonl}\n' > owner.yaml
+	mkdir copies
+	"$KEYWARD" store migrate --config owner.yaml > /dev/null
 }
 asking() { curl --silent --output /dev/null --header "Authorization: Bearer $1" --header 'X-Original-Method: GET' --header 'X-Original-URI: /posts' "$API/authz/nginx"; }
 `
@@ -80,6 +89,50 @@ mkdir deploy && cp -r "$ROOT/deploy/prometheus" "$ROOT/deploy/grafana" deploy/ &
 
 // sessions are those of the sections whose commands need something, by page and heading.
 var sessions = map[string]session{
+	"docs/postgres.md: Set it up": {
+		postgres: true, before: "dropdb --if-exists keyward 2> /dev/null\n",
+		after: `keyward key list --config owner.yaml | grep -q ci || exit 1`,
+	},
+	"docs/postgres.md: Move from files to the database, and back": {
+		postgres: true,
+		before: `
+central
+for name in files back; do
+	mkdir $name
+	printf "keys: {file: $name/keys.jsonl}\nusers: {file: $name/users.jsonl}\nrevocations: {file: $name/revocations.jsonl}\naudit: {file: $name/audit.jsonl}\n" > $name.yaml
+done
+new --name ci --config files.yaml > /dev/null
+`,
+		after: `keyward key list --config owner.yaml | grep -q ci && keyward key list --config back.yaml | grep -q ci || exit 1`,
+	},
+	"docs/postgres.md: Backup and restore": {postgres: true, before: "central\n"},
+	"docs/commands.md: store migrate":      {postgres: true, before: "central\ndropdb keyward && createdb keyward\ncp owner.yaml keyward.yaml\n"},
+	"docs/commands.md: store copy": {
+		postgres: true,
+		before: `
+central
+cp owner.yaml keyward.yaml
+mkdir files
+printf "keys: {file: files/keys.jsonl}\nusers: {file: files/users.jsonl}\naudit: {file: files/audit.jsonl}\n" > files.yaml
+new --name ci --config files.yaml > /dev/null
+`,
+	},
+	"docs/commands.md: store status": {
+		postgres: true,
+		before: `
+central
+cp owner.yaml keyward.yaml
+psql --quiet keyward <<SQL
+UPDATE meta SET last_seq = 2611;
+INSERT INTO journal (seq, epoch, kind, line) SELECT seq, epoch, 'key', '{}' FROM meta, (VALUES (2610), (2611)) AS lines (seq);
+INSERT INTO replica (login, name, identity, epoch, applied, held, lost) SELECT login, name, identity, epoch, applied, held, lost FROM meta, (VALUES
+	('sidecar_1', 'web-1:/data/keys.jsonl', 2611, 0, 0), ('sidecar_2', 'web-2:/data/keys.jsonl', 2604, 1, 2)) AS r (login, name, applied, held, lost);
+INSERT INTO replica_lost (login, replica, kind, id, seq, what) VALUES
+	('sidecar_2', 'web-2:/data/keys.jsonl', 'key', 'k_8ENbdXlcXqgH', 2620, 'ended'), ('sidecar_2', 'web-2:/data/keys.jsonl', 'user', 'alice', 2618, 'missing');
+SQL
+`,
+	},
+	"docs/commands.md: store accept-restore": {postgres: true, before: "central\n"},
 	"README.md: Create, rotate and revoke keys": {
 		before: `ID=$(id $(new --name ci)) KEY=$(new --name blog)`, replace: []string{ciKey, "$ID"},
 	},

@@ -169,7 +169,7 @@ func runSection(t *testing.T, s session, commands []*pageCommand) {
 		fmt.Fprintf(&script, "%s{ code=$?; printf '\\n%s%%d\\n' $code; (exit $code); }\n", replace.Replace(c.text), endOfCommand)
 	}
 	script.WriteString(":\n" + s.after + "\n") // not the exit code of the last command
-	out := shellOutput(t, scratch(t), script.String())
+	out := shellOutput(t, scratch(t), script.String(), s.environment(t)...)
 	parts := strings.Split(out, "\n"+endOfCommand)
 	if len(parts) != len(commands)+1 {
 		t.Fatalf("the script ended early:\n%s\nprinted:\n%s", script.String(), out)
@@ -191,10 +191,19 @@ func runSection(t *testing.T, s session, commands []*pageCommand) {
 	}
 }
 
+// environment is what names the servers that the session needs.
+func (s *session) environment(t *testing.T) []string {
+	t.Helper()
+	if s.postgres {
+		return postgresServer.Environment(t)
+	}
+	return nil
+}
+
 const endOfCommand = "--- end of command: "
 
 // shellOutput runs a script in the directory and returns what it printed.
-func shellOutput(t *testing.T, dir, script string) string {
+func shellOutput(t *testing.T, dir, script string, environment ...string) string {
 	t.Helper()
 	ports, err := stack.FreePorts()
 	if err != nil {
@@ -213,6 +222,7 @@ func shellOutput(t *testing.T, dir, script string) string {
 		"ROOT="+programs.root, "KEYWARD="+programs.keyward, "PROMETHEUS="+programs.prometheus.Server, "PROMTOOL="+programs.prometheus.Tool,
 		fmt.Sprintf("LISTEN=listen: {grpc: %q, http: %q, admin: %q}", stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin)),
 		"API=http://"+stack.Address(ports.HTTP), "CONSOLE="+stack.Address(ports.Console), "ADMIN=http://"+stack.Address(ports.Admin), "FREE="+stack.Address(ports.Upstream))
+	cmd.Env = append(cmd.Env, environment...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -253,6 +263,8 @@ var random = []struct{ pattern, replacement string }{
 	{`cli:\w+@\w+( *)`, "cli:op@host "},
 	{`\bACTOR +`, "ACTOR "},
 	{`127\.0\.0\.1:\d+`, "127.0.0.1:1"},
+	{`\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b`, "00000000-0000-4000-8000-000000000000"},
+	{`\b\ds ago\b`, "1s ago"},
 	{`\b\d+\.\d+(s?)\b`, "1.5$1"},
 	{`keyward \S+ go\S+ \w+/\w+`, "keyward v1 go1 linux/amd64"},
 }

@@ -4,21 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
-	"keyward/config"
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/account"
-	"keyward/manage/refusals"
 	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/reuse"
 	"keyward/store"
-	"keyward/store/filestore"
+	"keyward/store/replica"
 	"keyward/verifier"
 	"keyward/verifier/login"
 )
@@ -27,7 +24,7 @@ import (
 type console struct {
 	service  *manage.Service
 	accounts *account.Service
-	files    *managedFiles
+	files    *managedFiles // nil with a central store
 	state    *managedState
 	handler  extauthz.Handler
 
@@ -56,93 +53,32 @@ func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
 // Origin returns where browsers find the console.
 func (s *Snapshot) Origin() session.Origin { return session.Origin{Public: s.cfg.Console.PublicURL} }
 
-// audited is the audit log, with the counts of refused calls that are written to it.
-type audited struct {
-	*filestore.AuditFile
-	refused *refusals.Counts
-
-	stop context.CancelFunc // of reading in the background
-	done *sync.WaitGroup
-}
-
-// Close writes what was counted, and frees the memory.
-func (a audited) Close() error {
-	a.stop()
-	a.done.Wait()
-	err := a.refused.Close()
-	a.Release()
-	return err
-}
-
-func (e *environment) openAudit(cfg config.Audit) (audited, error) {
-	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.File, Keep: cfg.Keep, Log: e.logger})
-	ctx, stop := context.WithCancel(context.Background())
-	a := audited{log, refusals.New(nil), stop, new(sync.WaitGroup)}
-	a.done.Go(func() { _ = log.LoadIndex(ctx) }) // an error is one of the request that meets it
-	a.refused.Start(log, e.logger)
-	return a, nil
-}
-
-// openConsole makes the service over the files.
+// openConsole makes the service over the records.
 func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if s.cfg.Listen.Console == "" {
 		return nil
 	}
-	// A reload keeps what the log could not write yet.
-	log, err := reuse.Or(&s.generation, old, "audit log", s.cfg.Audit, func() (audited, error) { return s.env.openAudit(s.cfg.Audit) })
-	if err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	file := stateConfig{s.cfg.State.File, s.cfg.Console.Session}
-	s.console.state, err = reuse.Or(&s.generation, old, "state", file, func() (*managedState, error) { return openState(file, s.env.logger) })
-	if err != nil {
+	if err := s.openState(old); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	changes := state.File{Path: file.path}
-	log.Watch("link", changes)
-	log.Watch("session", changes)
-	files, err := s.openManagedFiles(old)
+	records, err := s.openRecords(old)
 	if err != nil {
 		return err
 	}
-	s.console.files = files
-	if last := s.lastUse(); last != nil {
-		files.done.Go(func() { _, _ = last() }) // the first page need not wait for the index
-	}
-	stores := s.managed(files, log.AuditFile)
 	maxAge := s.cfg.Keys.MaxAge
-	s.console.sessions = session.Verifier{Sessions: s.console.state.Sessions, Users: stores.Users}
+	s.console.sessions = session.Verifier{Sessions: s.console.state.Sessions, Users: records.Users}
 	s.console.service = manage.New(manage.Config{
-		Stores: stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
+		Stores: records.Stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: s.passwordHasher(),
 		Rules: func(ctx context.Context) (store.KeyRules, error) {
-			ended, err := stores.Users.Ended(ctx)
+			ended, err := records.Users.Ended(ctx)
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
-		LatestKey: files.latestKey, SessionExists: s.console.state.Sessions.Exists, Await: s.stores.await, Refusals: log.refused, Changed: s.env.metrics.countChange,
+		SessionExists: s.console.state.Sessions.Exists, Await: s.awaitChange, Refusals: records.refused, Changed: s.env.metrics.countChange,
 		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
 	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
 	return nil
-}
-
-// managed are the files that managing changes. The log knows all of them: it closes what
-// a command left that died, whichever file it changed.
-func (s *Snapshot) managed(files *managedFiles, log *filestore.AuditFile) manage.Stores {
-	stores := manage.Stores{Keys: files.keys, KeyEditor: files.keys.Editor(log), Users: files.users, UserEditor: files.users.Editor(log), Audit: log}
-	if path := s.cfg.Revocations.File; path != "" {
-		revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: path})
-		stores.Revocations, stores.RevocationEditor = revocations, revocations.Editor(log)
-	}
-	if path := s.cfg.Projects.File; path != "" {
-		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: path})
-		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(log)
-	}
-	if path := s.cfg.Clients.File; path != "" {
-		clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: path, Hasher: s.stores.keys.hasher})
-		stores.ClientReader, stores.ClientEditor = clients, clients.Editor(log)
-	}
-	return stores
 }
 
 // checkPassword returns the stored hash that the user's password matches, within the
@@ -223,27 +159,19 @@ const (
 
 var errNotInForce = errors.New("the change is made, and not in force in this process in time")
 
-// await waits until the change seq to a record of the kind is in force, the last of a
-// step of that many.
-func (s *stores) await(ctx context.Context, kind string, seq int64, changes int) error {
-	var applied *appliedSeq
-	switch {
-	case kind == "key":
-		applied = s.keys.applied
-	case kind == "user" && s.users != nil:
-		applied = s.users.applied
-	case kind == "revocation" && s.revocations != nil:
-		applied = s.revocations.applied
-	}
-	if applied == nil {
-		return nil
-	}
+// awaitChange waits until the change seq to a record of the kind is in force in this
+// process, the last of a step of that many.
+func (s *Snapshot) awaitChange(ctx context.Context, kind string, seq int64, changes int) error {
 	ctx, cancel := context.WithTimeout(ctx, inForceWait+time.Duration(changes)*inForcePerChange)
 	defer cancel()
-	if !applied.wait(ctx, seq) {
-		return errNotInForce
+	var err error
+	if s.central != nil {
+		err = s.central.Await(ctx, replica.Kind(kind), seq)
+	} else {
+		err = s.stores.await(ctx, replica.Kind(kind))
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotInForce, err)
 	}
 	return nil
 }
-
-var _ store.AuditLog = audited{}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -51,15 +50,6 @@ func (s *Snapshot) openManagedFiles(old *reuse.Generation) (*managedFiles, error
 func (f *managedFiles) load() {
 	_ = f.keys.LoadCatalog(f.ctx)
 	_, _ = f.users.Ended(f.ctx)
-}
-
-// latestKey returns when the user's latest key was made, also one that was deleted.
-func (f *managedFiles) latestKey(ctx context.Context, user string) (time.Time, error) {
-	made, err := f.keys.LatestKeys(ctx, []string{user})
-	if err != nil {
-		return time.Time{}, fmt.Errorf("keys of the user: %w", err)
-	}
-	return made[user], nil
 }
 
 // reload has the files read again, as SIGHUP asks; f may be nil.

@@ -7,35 +7,49 @@ import (
 	"time"
 
 	"keyward/config"
+	"keyward/engine/central"
 	"keyward/manage/state"
+	"keyward/reuse"
 )
 
-// sweepInterval is how often what has expired is removed from the state file.
+// sweepInterval is how often what has expired is removed from the state.
 const sweepInterval = time.Minute
 
-// managedState is the open state file, which is swept in the background.
+// managedState is the open state, which is swept in the background.
 type managedState struct {
 	*state.DB
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
 
-// stateConfig is what the state file is opened by.
+// stateConfig is what the state is opened by.
 type stateConfig struct {
-	path    string
+	path    string         // of a file
+	central *central.Store // nil: there is a file
 	session config.Session
 }
 
-// openState opens the state file.
-func openState(cfg stateConfig, log *slog.Logger) (*managedState, error) {
-	db, err := state.Open(context.Background(), state.Config{Path: cfg.path, SessionIdle: cfg.session.Idle, SessionMax: cfg.session.Max})
-	if err != nil {
-		return nil, err
+// openState opens the state: a file, or that in the central store.
+func (s *Snapshot) openState(old *reuse.Generation) (err error) {
+	cfg := stateConfig{s.cfg.State.File, s.central, s.cfg.Console.Session}
+	s.console.state, err = reuse.Or(&s.generation, old, "state", cfg, func() (*managedState, error) {
+		db, err := cfg.open()
+		if err != nil {
+			return nil, err
+		}
+		ctx, stop := context.WithCancel(context.Background())
+		m := &managedState{DB: db, stop: stop}
+		m.done.Go(func() { m.sweep(ctx, s.env.logger) })
+		return m, nil
+	})
+	return err
+}
+
+func (c *stateConfig) open() (*state.DB, error) {
+	if c.central != nil {
+		return state.OpenShared(state.SharedConfig{Database: c.central.DB, SessionIdle: c.session.Idle, SessionMax: c.session.Max}), nil
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	s := &managedState{DB: db, stop: stop}
-	s.done.Go(func() { s.sweep(ctx, log) })
-	return s, nil
+	return state.Open(context.Background(), state.Config{Path: c.path, SessionIdle: c.session.Idle, SessionMax: c.session.Max})
 }
 
 func (s *managedState) sweep(ctx context.Context, log *slog.Logger) {
@@ -47,13 +61,13 @@ func (s *managedState) sweep(ctx context.Context, log *slog.Logger) {
 			return
 		case <-tick.C:
 			if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-				log.Error("state file not swept", "error", err)
+				log.Error("what has expired is not removed from the state", "error", err)
 			}
 		}
 	}
 }
 
-// Close ends the sweeping and closes the file.
+// Close ends the sweeping and closes the state.
 func (s *managedState) Close() error {
 	s.stop()
 	s.done.Wait()

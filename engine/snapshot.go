@@ -9,6 +9,7 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
+	"keyward/engine/central"
 	"keyward/extauthz"
 	"keyward/manage/denials"
 	"keyward/policy"
@@ -31,6 +32,7 @@ type Snapshot struct {
 	generation reuse.Generation // of all components below
 
 	stores     stores
+	central    *central.Store // nil: the files are the store
 	keySources map[keySourceID]*keySource
 	hashing    *hashing        // nil while no passwords were wanted yet
 	counters   *counters       // nil in a dry run
@@ -70,6 +72,11 @@ func (s *Snapshot) Ready() error {
 	if err := s.stores.ready(); err != nil {
 		return err
 	}
+	if s.central != nil {
+		if err := s.central.Ready(); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+	}
 	return s.keySourcesReady()
 }
 
@@ -99,7 +106,7 @@ func (e *environment) build(cfg *config.Config, old *Snapshot) (*Snapshot, error
 func (s *Snapshot) open(old *reuse.Generation) error {
 	steps := []func(*reuse.Generation) error{s.openStores, s.openKeySources, s.openHashing}
 	if !s.env.dryRun {
-		steps = append(steps, s.openCounters, s.openTracing, s.openUsage, s.openConsole)
+		steps = append(steps, s.openCentral, s.openCounters, s.openTracing, s.openUsage, s.openConsole)
 	}
 	for _, open := range steps {
 		if err := open(old); err != nil {

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -28,7 +29,6 @@ type stores struct {
 type followed[T any] struct {
 	records  T
 	follower store.Follower // nil without a file
-	applied  *appliedSeq    // nil without a console
 }
 
 // Close ends the following of the file.
@@ -37,6 +37,15 @@ func (f *followed[T]) Close() error {
 		return nil
 	}
 	return f.follower.Close()
+}
+
+// await returns nil once all that was written to the file before the call is in force;
+// f may be nil.
+func (f *followed[T]) await(ctx context.Context) error {
+	if f == nil || f.follower == nil {
+		return nil
+	}
+	return f.follower.Await(ctx)
 }
 
 // reload has the file read again; f may be nil.
@@ -54,9 +63,14 @@ type keyFile struct {
 
 // keyFileConfig is what a keyFile is opened by.
 type keyFileConfig struct {
-	path, pepper string
-	missingOK    bool
-	console      bool // changes are waited for
+	path, pepper      string
+	missingOK, copied bool
+}
+
+// recordFileConfig is what a file of users or revocations is opened by.
+type recordFileConfig struct {
+	path   string
+	copied bool // of the central store
 }
 
 // openStores reads the files that old does not have in force already: what was
@@ -64,19 +78,21 @@ type keyFileConfig struct {
 // file that cannot be read is not an error: the stores are then not ready, and
 // become so when the file does.
 func (s *Snapshot) openStores(old *reuse.Generation) error {
-	console := s.cfg.Listen.Console != ""
+	copied := s.cfg.Store.URL != nil
 	// Without a configuration file the default key file need not exist.
-	keys := keyFileConfig{s.cfg.Keys.File, s.cfg.Keys.PepperFile, s.cfg.File == "", console}
+	keys := keyFileConfig{s.cfg.Keys.File, s.cfg.Keys.PepperFile, s.cfg.File == "", copied}
 	var errs [3]error
 	s.stores.keys, errs[0] = reuse.Or(&s.generation, old, "keys", keys, func() (*keyFile, error) { return s.env.openKeys(keys) })
 	if path := s.cfg.Users.File; path != "" {
-		s.stores.users, errs[1] = reuse.Or(&s.generation, old, "users", path, func() (*followed[*keyindex.Users], error) {
-			return s.env.openUsers(path, console)
+		file := recordFileConfig{path, copied}
+		s.stores.users, errs[1] = reuse.Or(&s.generation, old, "users", file, func() (*followed[*keyindex.Users], error) {
+			return s.env.openUsers(file)
 		})
 	}
 	if path := s.cfg.Revocations.File; path != "" {
-		s.stores.revocations, errs[2] = reuse.Or(&s.generation, old, "revocations", path, func() (*followed[*keyindex.Revocations], error) {
-			return s.env.openRevocations(path, console)
+		file := recordFileConfig{path, copied}
+		s.stores.revocations, errs[2] = reuse.Or(&s.generation, old, "revocations", file, func() (*followed[*keyindex.Revocations], error) {
+			return s.env.openRevocations(file)
 		})
 	}
 	return errors.Join(errs[:]...)
@@ -96,46 +112,35 @@ func (e *environment) openKeys(cfg keyFileConfig) (*keyFile, error) {
 		return k, nil
 	}
 	k.records = keyindex.NewKeys()
-	var into store.Sink[store.KeyRecord] = k.records
-	if cfg.console {
-		k.applied = new(appliedSeq)
-		into = &countingSink[store.KeyRecord]{Sink: into, seqOf: func(r *store.KeyRecord) int64 { return r.Seq }, applied: k.applied}
-	}
 	var err error
 	k.follower, err = filestore.KeyFeed{Hasher: k.hasher, FollowConfig: journal.FollowConfig{
-		Path: cfg.path, MissingOK: cfg.missingOK, Observer: e.metrics.keys, Log: e.logger,
-	}}.Follow(into)
+		Path: cfg.path, MissingOK: cfg.missingOK, Copied: cfg.copied, Observer: e.metrics.keys, Log: e.logger,
+	}}.Follow(k.records)
 	return k, err
 }
 
-func (e *environment) openUsers(path string, console bool) (*followed[*keyindex.Users], error) {
+func (e *environment) openUsers(cfg recordFileConfig) (*followed[*keyindex.Users], error) {
 	users := keyindex.NewUsers()
 	users.LogTo(e.logger)
 	f := &followed[*keyindex.Users]{records: users}
-	var into store.Sink[store.UserRecord] = users
-	if console {
-		f.applied = new(appliedSeq)
-		into = &countingSink[store.UserRecord]{Sink: into, seqOf: func(r *store.UserRecord) int64 { return r.Seq }, applied: f.applied}
-	}
 	var err error
-	f.follower, err = filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: path, Observer: e.metrics.users, Log: e.logger}}.Follow(into)
+	f.follower, err = filestore.UserFeed{FollowConfig: journal.FollowConfig{
+		Path: cfg.path, Observer: e.metrics.users, Log: e.logger, Copied: cfg.copied,
+	}}.Follow(users)
 	return f, err
 }
 
-func (e *environment) openRevocations(path string, console bool) (*followed[*keyindex.Revocations], error) {
+func (e *environment) openRevocations(cfg recordFileConfig) (*followed[*keyindex.Revocations], error) {
 	revocations := keyindex.NewRevocations()
 	f := &followed[*keyindex.Revocations]{records: revocations}
-	var into store.Sink[store.Revocation] = revocations
-	if console {
-		f.applied = new(appliedSeq)
-		into = &countingSink[store.Revocation]{Sink: into, seqOf: func(r *store.Revocation) int64 { return r.Seq }, applied: f.applied}
-	}
 	var err error
 	f.follower, err = filestore.RevocationFeed{FollowConfig: journal.FollowConfig{
-		Path: path, Observer: e.metrics.revocations, Log: e.logger,
-		// The first revocation makes the file, and is in force as soon as any other.
-		MissingOK: true, Settle: 10 * time.Millisecond,
-	}}.Follow(into)
+		Path: cfg.path, Observer: e.metrics.revocations, Log: e.logger, Copied: cfg.copied,
+		// The first revocation makes the file, but not one that is a copy.
+		MissingOK: !cfg.copied,
+		// The revocation that makes the file is in force as soon as any other.
+		Settle: 10 * time.Millisecond,
+	}}.Follow(revocations)
 	return f, err
 }
 

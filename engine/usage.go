@@ -3,6 +3,8 @@ package engine
 import (
 	"time"
 
+	"keyward/config"
+	"keyward/engine/central"
 	"keyward/reuse"
 	"keyward/usage"
 )
@@ -12,10 +14,13 @@ const maxInMemory = 10_000
 
 // openUsage starts the tracking of each key's use.
 func (s *Snapshot) openUsage(old *reuse.Generation) (err error) {
-	wanted := s.cfg.Usage
+	wanted := usageConfig{s.cfg.Usage, s.central}
 	s.usage, err = reuse.Or(&s.generation, old, "usage", wanted, func() (*usage.Tracker, error) {
 		c := usage.Config{File: wanted.File, Flush: wanted.Flush, Log: s.env.logger}
-		if c.File == "" {
+		switch {
+		case wanted.central != nil:
+			c.Store = wanted.central.Usage()
+		case c.File == "":
 			c.MaxKeys = maxInMemory
 		}
 		return usage.New(c), nil
@@ -23,10 +28,16 @@ func (s *Snapshot) openUsage(old *reuse.Generation) (err error) {
 	return err
 }
 
-// lastUse returns what knows when keys were last used; nil without a usage file: what is
-// in memory since the start says little.
+// usageConfig is what the tracking is started by.
+type usageConfig struct {
+	config.Usage
+	central *central.Store // nil: there may be a file
+}
+
+// lastUse returns what knows when keys were last used; nil if only this process does: what
+// is in memory since the start says little.
 func (s *Snapshot) lastUse() func() (func(keyID string) time.Time, error) {
-	if s.cfg.Usage.File == "" {
+	if s.cfg.Usage.File == "" && s.central == nil {
 		return nil
 	}
 	return s.usage.LastUse

@@ -26,6 +26,9 @@ import (
 func Missing(cfg *config.Config) (found config.Problems) {
 	for _, file := range cfg.Files {
 		var err error
+		if isCopy(cfg, file) {
+			continue
+		}
 		switch file.Key {
 		case "usage.file", "revocations.file", "projects.file", "clients.file", "audit.file", "state.file":
 		case "keys.pepper_file":
@@ -38,6 +41,17 @@ func Missing(cfg *config.Config) (found config.Problems) {
 		}
 	}
 	return found
+}
+
+// isCopy reports whether the server makes the file, as a copy of what the central store
+// has.
+func isCopy(cfg *config.Config, file config.File) bool {
+	switch file.Key {
+	case "keys.file", "users.file", "revocations.file", "clients.file":
+		return cfg.Store.URL != nil
+	default:
+		return false
+	}
 }
 
 func readable(path string) error {
@@ -53,8 +67,16 @@ func readable(path string) error {
 func Check(cfg *config.Config) (problems, warnings config.Problems) {
 	c := &check{cfg: cfg}
 	for _, file := range cfg.Files {
+		if isCopy(cfg, file) && errors.Is(readable(file.Path), fs.ErrNotExist) {
+			continue
+		}
 		if err := c.file(file); err != nil {
 			problems = append(problems, file.Problem(cfg.File, err))
+		}
+	}
+	if cfg.Store.URL != nil {
+		if err := c.database(); err != nil {
+			problems = append(problems, config.Problem{File: cfg.File, Message: fmt.Sprintf("store: %v", cfg.HideEnv(err))})
 		}
 	}
 	return problems, c.warnings
@@ -100,7 +122,7 @@ func (c *check) file(file config.File) error {
 		return c.keySet(file)
 	case "jwt.hmac_secret_file":
 		return c.secret(file)
-	case "introspection.client_secret_file":
+	case "introspection.client_secret_file", "store.password_file":
 		text, err := os.ReadFile(file.Path)
 		if err == nil && strings.TrimRight(string(text), "\r\n") == "" {
 			err = errors.New("the file is empty")

@@ -3,7 +3,6 @@ package keyindex
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"keyward/apikey"
@@ -72,9 +71,8 @@ type Revision struct {
 // Keys holds the keys of one store for a server, which asks it on every request
 // while a [store.Feed] keeps it up to date. No method of its readers ever waits.
 type Keys struct {
-	set    atomic.Pointer[keySet]
-	reason atomic.Pointer[error]
-	last   uint64 // generation; the feed's own
+	set  inForce[keySet]
+	last uint64 // generation; the feed's own
 }
 
 // NewKeys makes a Keys that knows nothing yet and answers ErrNotLoaded.
@@ -92,7 +90,7 @@ func NoKeys() *Keys {
 func (k *Keys) Find(d apikey.Digest, now time.Time) (key Key, err error) {
 	set := k.set.Load()
 	if set == nil {
-		return key, ErrNotLoaded
+		return key, k.set.missing()
 	}
 	held, revision, until, found := set.find(&d)
 	if !found {
@@ -151,7 +149,7 @@ func (k *Key) read(set *keySet, r row) error {
 func (k *Keys) FindID(id string) (key Key, err error) {
 	set := k.set.Load()
 	if set == nil {
-		return key, ErrNotLoaded
+		return key, k.set.missing()
 	}
 	held, revision, found := set.findID(id)
 	if !found {
@@ -198,20 +196,25 @@ func (k *Keys) IsCurrent(r Revision) bool {
 // HasRawKeys reports whether there are keys of FormatRaw, whose form does not
 // distinguish them from junk.
 func (k *Keys) HasRawKeys() bool {
-	set := k.set.Load()
+	set := k.set.committed.Load() // also while suspended: they are not junk then
 	return set != nil && set.raw.Load() > 0
 }
 
-// Ready returns nil once keys are loaded, and from then on; before that, why not.
+// Ready returns nil once keys are loaded, and from then on, also while they are
+// suspended; before that, why not.
 func (k *Keys) Ready() error {
-	if k.set.Load() != nil {
-		return nil
+	if err := k.set.ready(); !errors.Is(err, ErrSuspended) {
+		return err
 	}
-	if reason := k.reason.Load(); reason != nil {
-		return fmt.Errorf("%w: %w", ErrNotLoaded, *reason)
-	}
-	return ErrNotLoaded
+	return nil
 }
+
+// Suspend has Find and FindID return ErrSuspended, and nothing be current, until
+// Resume. What the feed brings meanwhile is in force then.
+func (k *Keys) Suspend() { k.set.suspend() }
+
+// Resume ends what Suspend began.
+func (k *Keys) Resume() { k.set.resume() }
 
 // Counts says how many keys there are in each state. A key is in one of them;
 // deleted ones are in none. Rotating are those with an earlier secret in its grace.
@@ -258,11 +261,11 @@ func (k *Keys) Begin() store.Generation[store.KeyRecord] {
 
 // Commit implements store.Sink.
 func (k *Keys) Commit(next store.Generation[store.KeyRecord]) {
-	k.set.Store(next.(*keySet))
+	k.set.commit(next.(*keySet))
 }
 
 // Applied implements store.Sink.
 func (k *Keys) Applied() {}
 
 // Fault implements store.Sink.
-func (k *Keys) Fault(reason error) { k.reason.Store(&reason) }
+func (k *Keys) Fault(reason error) { k.set.reason.Store(&reason) }

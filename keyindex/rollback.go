@@ -14,7 +14,7 @@ import (
 // that are left out are ended by that, which is how other programs revoke them. One
 // whose record is not supported counts as ended.
 func (k *Keys) Undone(g store.Generation[store.KeyRecord], now time.Time) error {
-	old, next := k.set.Load(), g.(*keySet)
+	old, next := k.set.committed.Load(), g.(*keySet)
 	if old == nil {
 		return nil
 	}
@@ -67,7 +67,7 @@ func (s *keySet) accepts(d *apikey.Digest, at unixMicros) bool {
 // Undone returns an error if keys and tokens that ended with a deleted user
 // count for a user of that name in next, or if next has none of the users.
 func (u *Users) Undone(g store.Generation[store.UserRecord], _ time.Time) error {
-	old, next := u.set.Load(), g.(*userSet)
+	old, next := u.set.committed.Load(), g.(*userSet)
 	if old == nil {
 		return nil
 	}

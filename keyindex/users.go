@@ -39,10 +39,9 @@ func (u *User) Stale() bool { return u.stale.Load() }
 
 // Users holds the users of one store for a server; a [store.Feed] keeps it up to date.
 type Users struct {
-	log    *slog.Logger
-	seed   maphash.Seed // of DummyHash, so that clients cannot know which name gets which
-	set    atomic.Pointer[userSet]
-	reason atomic.Pointer[error]
+	log  *slog.Logger
+	seed maphash.Seed // of DummyHash, so that clients cannot know which name gets which
+	set  inForce[userSet]
 }
 
 // NewUsers makes a Users that has none and is not ready.
@@ -63,16 +62,27 @@ func (u *Users) Lookup(name string) (*User, bool) {
 	return set.lookup(name)
 }
 
-// Ready returns nil once users are loaded, and from then on; before that, why not.
+// Ready returns why Lookup cannot be relied on: users are not loaded yet, or they are
+// suspended. It is nil if it can.
 func (u *Users) Ready() error {
-	if u.set.Load() != nil {
-		return nil
+	if err := u.set.ready(); err != nil {
+		return fmt.Errorf("users: %w", err)
 	}
-	if reason := u.reason.Load(); reason != nil {
-		return fmt.Errorf("users: %w: %w", ErrNotLoaded, *reason)
-	}
-	return fmt.Errorf("users: %w", ErrNotLoaded)
+	return nil
 }
+
+// Suspend has Lookup find no user until Resume. Users that were found before are stale
+// then, and stay so.
+func (u *Users) Suspend() {
+	u.set.suspend()
+	if set := u.set.committed.Load(); set != nil {
+		set.markStale()
+	}
+}
+
+// Resume ends what Suspend began. Its caller has the feed read all users again, since
+// those of before are stale.
+func (u *Users) Resume() { u.set.resume() }
 
 // DummyHash returns a stored hash to verify the password of an unknown user
 // against, so that it takes as long as that of a known one, whatever kinds of
@@ -100,14 +110,14 @@ func (u *Users) Begin() store.Generation[store.UserRecord] {
 // stale.
 func (u *Users) Commit(next store.Generation[store.UserRecord]) {
 	set := next.(*userSet)
-	if old := u.set.Swap(set); old != nil {
+	if old := u.set.commit(set); old != nil {
 		old.markStale()
 	}
 	u.logReserved(set)
 }
 
 // Applied implements store.Sink.
-func (u *Users) Applied() { u.logReserved(u.set.Load()) }
+func (u *Users) Applied() { u.logReserved(u.set.committed.Load()) }
 
 // logReserved names the users that are disabled for their names, each once per load.
 func (u *Users) logReserved(set *userSet) {
@@ -119,7 +129,7 @@ func (u *Users) logReserved(set *userSet) {
 }
 
 // Fault implements store.Sink.
-func (u *Users) Fault(reason error) { u.reason.Store(&reason) }
+func (u *Users) Fault(reason error) { u.set.reason.Store(&reason) }
 
 // userSet is what the users of a store came to when all of them were read.
 type userSet struct {

@@ -13,6 +13,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/postgrestest"
 	"keyward/manage/access"
 	"keyward/manage/fault"
 	"keyward/manage/registry"
@@ -20,15 +21,25 @@ import (
 	"keyward/store/audit"
 	"keyward/store/filestore"
 	"keyward/store/oauth"
+	"keyward/store/postgres"
+	"keyward/store/postgres/database"
 )
 
-// fixture is a Service over files, with a clock.
+// inPostgres means that the tests run on a database. `make test` runs them on files and on
+// a database.
+var inPostgres = os.Getenv("KEYWARD_TEST_STORE") == "postgres"
+
+var server = postgrestest.Server{Hasher: apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))}
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
+
+// fixture is a Service over files or a database, with a clock.
 type fixture struct {
 	*testing.T
 	*Service
-	admin       access.Actor
-	dir         string // of the files
-	revocations *filestore.RevocationFile
+	admin access.Actor
+	dir   string       // of the files
+	db    *database.DB // nil: there are files
 
 	mu   sync.Mutex
 	time time.Time
@@ -37,27 +48,45 @@ type fixture struct {
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{T: t, time: time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC), admin: access.CLI("root", "host")}
-	dir := t.TempDir()
-	f.dir = dir
-	hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
-	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
-	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
-	f.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
-	projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: filepath.Join(dir, "projects.jsonl")})
-	clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: filepath.Join(dir, "clients.jsonl"), Hasher: hasher})
-	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
+	stores := f.files
+	if inPostgres {
+		stores = f.database
+	}
 	f.Service = New(Config{
-		Stores: Stores{
-			Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log),
-			ProjectReader: projects, ProjectEditor: projects.Editor(log), ClientReader: clients, ClientEditor: clients.Editor(log),
-			RevocationEditor: f.revocations.Editor(log), Audit: log,
-		},
-		Hasher: hasher, Now: f.now,
+		Stores: stores(), Hasher: server.Hasher, Now: f.now,
 		HashPassword: func(_ context.Context, password authz.Secret) (string, error) {
 			return testHash, nil
 		},
 	})
 	return f
+}
+
+// files returns stores in files.
+func (f *fixture) files() Stores {
+	dir, hasher := f.TempDir(), server.Hasher
+	f.dir = dir
+	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
+	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
+	projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: filepath.Join(dir, "projects.jsonl")})
+	clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: filepath.Join(dir, "clients.jsonl"), Hasher: hasher})
+	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
+	return Stores{
+		Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log),
+		ProjectReader: projects, ProjectEditor: projects.Editor(log), ClientReader: clients, ClientEditor: clients.Editor(log),
+		Revocations: revocations, RevocationEditor: revocations.Editor(log), Audit: log,
+	}
+}
+
+// database returns stores in a database.
+func (f *fixture) database() Stores {
+	var err error
+	if f.db, err = database.Open(server.Emptied(f)); err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(f.db.Close)
+	all := postgres.New(postgres.Config{DB: f.db, Now: f.now})
+	return StoresOf(all, all.Audit())
 }
 
 const testHash = "$2a$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy"
@@ -87,16 +116,24 @@ func (f *fixture) user(name string, scopes []string, paths ...string) store.User
 	return r
 }
 
-// lastUser is the record on the last line of the users file, a deleted user's too.
+// lastUser is the record of the user that was changed last, a deleted one's too.
 func (f *fixture) lastUser() *store.UserRecord {
 	f.Helper()
-	text, err := os.ReadFile(filepath.Join(f.dir, "users.jsonl"))
-	if err != nil {
-		f.Fatal(err)
+	var last []byte
+	if f.db != nil {
+		if err := f.db.Pool.QueryRow(f.ctx(), `SELECT line FROM user_record ORDER BY seq DESC LIMIT 1`).Scan(&last); err != nil {
+			f.Fatal(err)
+		}
+	} else {
+		text, err := os.ReadFile(filepath.Join(f.dir, "users.jsonl"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
+		last = lines[len(lines)-1]
 	}
-	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	var d store.UserDecoder
-	r, err := d.Decode(lines[len(lines)-1])
+	r, err := d.Decode(last)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -165,7 +165,7 @@ func TestRevokeTokens(t *testing.T) {
 	if err != nil || r.Seq == 0 || r.Subject != "alice" {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	all, _, err := f.revocations.List(f.ctx(), store.RevocationFilter{}, store.Page{})
+	all, _, err := f.Revocations.List(f.ctx(), store.RevocationFilter{}, store.Page{})
 	if err != nil || len(all) != 1 || all[0].Subject != "alice" || !all[0].IssuedBefore.Equal(before) || all[0].Seq != r.Seq {
 		t.Errorf("%+v, %v", all, err)
 	}

@@ -84,7 +84,7 @@ func (s *Service) listKeys(ctx context.Context, filter store.KeyFilter, page sto
 			return nil, "", bad.Err()
 		}
 		if filter.LastUse, err = s.LastUse(); err != nil {
-			return nil, "", &fault.Error{Code: fault.StoreUnavailable, Detail: "the usage file cannot be read", Cause: err}
+			return nil, "", &fault.Error{Code: fault.StoreUnavailable, Detail: "the use of keys cannot be read", Cause: err}
 		}
 	}
 	all, next, err := s.Keys.List(ctx, filter, page)

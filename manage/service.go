@@ -18,28 +18,6 @@ import (
 	"keyward/usage"
 )
 
-// Stores are where the records are. A call about records whose store is nil must not be
-// made.
-type Stores struct {
-	Keys      store.KeyReader
-	KeyEditor store.Editor[store.KeyRecord]
-
-	Users      store.UserReader
-	UserEditor store.Editor[store.UserRecord]
-
-	Revocations      store.RevocationReader // nil: none can be made
-	RevocationEditor store.Editor[store.Revocation]
-
-	// Without them, the project of a key is only a name.
-	ProjectReader store.Reader[store.Project, store.ProjectFilter]
-	ProjectEditor store.Editor[store.Project]
-
-	ClientReader store.Reader[store.Client, store.ClientFilter]
-	ClientEditor store.Editor[store.Client]
-
-	Audit store.AuditLog // nil: refusals leave no entry
-}
-
 // Config is what a Service is made of.
 type Config struct {
 	Stores
@@ -57,7 +35,7 @@ type Config struct {
 	// HashPassword hashes a password, within the bounds of the server's pool.
 	HashPassword func(context.Context, authz.Secret) (string, error)
 	// LatestKey returns when the latest key of the user was made, zero if it has none.
-	// nil: Keys has it.
+	// nil: Keys is asked.
 	LatestKey func(ctx context.Context, user string) (time.Time, error)
 	// SessionExists reports whether the user has a session with that id that has not
 	// ended. nil: the user's record alone is looked at.

@@ -177,11 +177,8 @@ func (s *Service) latestKey(ctx context.Context, user string) (time.Time, error)
 	if s.LatestKey != nil {
 		return s.LatestKey(ctx, user)
 	}
-	latest, _, err := s.Keys.List(ctx, store.KeyFilter{User: user}, store.Page{Limit: 1, NewestFirst: true})
-	if err != nil || len(latest) == 0 {
-		return time.Time{}, err
-	}
-	return latest[0].Created, nil
+	made, err := s.Keys.LatestKeys(ctx, []string{user})
+	return made[user], err
 }
 
 // changeUser is editUser for what needs keyward:users.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/http"
 	"net/netip"
 	"time"
@@ -61,7 +62,7 @@ func (s *Server) authenticate(hr *http.Request) (access.Actor, *api.Denial) {
 		actor, err = current.Service().ActorOf(hr.Context(), d.Principal.KeyID, call)
 	}
 	if err != nil {
-		s.logger.Error("management API: the caller's record cannot be read", "subject", d.Principal.Subject(), "error", err)
+		s.logger.Error("management API: the caller's record cannot be read", "subject", d.Principal.Subject(), "error", errors.Join(err, errors.Unwrap(err)))
 		return access.Actor{}, &api.Denial{Status: http.StatusServiceUnavailable, Detail: "the caller's record cannot be read"}
 	}
 	if actor.Name() == "" {

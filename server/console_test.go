@@ -13,10 +13,8 @@ import (
 	"sync"
 	"testing"
 
-	"keyward/internal/recordfile"
 	"keyward/internal/records"
 	"keyward/store"
-	"keyward/store/filestore"
 )
 
 const consoleConfig = baseConfig + `
@@ -43,10 +41,15 @@ func startConsoleWith(t *testing.T, more string) *console {
 
 func startConsoleOn(t *testing.T, text string) *console {
 	t.Helper()
+	return startConsoleIn(t, newBackend(t, socketDir(t)), text)
+}
+
+// startConsoleIn is startConsole with the records in the backend.
+func startConsoleIn(t *testing.T, b *backend, text string) *console {
+	t.Helper()
 	c := &console{}
-	c.open(t, text, func(r *running) {
-		users := recordfile.NewUserFile(filestore.UserFileConfig{Path: r.path("users.jsonl")}, nil)
-		if _, err := users.Set(context.Background(), "root", store.AnyVersion, records.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
+	c.openIn(t, b, text, func(r *running) {
+		if _, err := r.users().Set(context.Background(), "root", store.AnyVersion, records.UserPatch{Scopes: &[]string{"keyward:admin"}}); err != nil {
 			t.Fatal(err)
 		}
 		c.admin = r.create(store.KeyParams{User: "root", Scopes: &[]string{"keyward:admin"}})
@@ -57,8 +60,24 @@ func startConsoleOn(t *testing.T, text string) *console {
 // open starts the server, on files that prepare made.
 func (c *console) open(t *testing.T, text string, prepare func(*running)) {
 	t.Helper()
-	c.running = start(t, strings.Replace(text, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), prepare)
+	c.openIn(t, newBackend(t, socketDir(t)), text, prepare)
+}
+
+func (c *console) openIn(t *testing.T, b *backend, text string, prepare func(*running)) {
+	t.Helper()
+	c.running = startIn(t, b, strings.Replace(text, `admin: "unix`, `console: "unix://DIR/console.sock", admin: "unix`, 1), prepare)
 	c.client = &http.Client{Transport: &http.Transport{DialContext: dialUnix(c.path("console.sock"))}}
+}
+
+// projects makes the projects on record. With files there is no file of them: the project
+// of a key is only a name.
+func (c *console) projects(names ...string) {
+	c.t.Helper()
+	for _, name := range names {
+		if c.db != nil {
+			c.must("POST", "/projects", fmt.Sprintf(`{"name": %q}`, name))
+		}
+	}
 }
 
 // response is a response of the API.
@@ -187,7 +206,6 @@ func TestManagementDenials(t *testing.T) {
 		{"an unknown state", c.admin, "GET", "/keys?state=gone", "", 422, "invalid"},
 		{"no time", c.admin, "GET", "/keys?older_than=soon", "", 422, "invalid"},
 		{"a time below zero", c.admin, "GET", "/keys?expiring=-1d", "", 422, "invalid"},
-		{"unused keys without a usage file", c.admin, "GET", "/keys?unused_for=90d", "", 422, "invalid"},
 		{"a bad cursor", c.admin, "GET", "/keys?cursor=x", "", 422, "invalid"},
 		{"a limit of 0", c.admin, "GET", "/keys?limit=0", "", 422, "invalid"},
 		{"a limit over 1000", c.admin, "GET", "/keys?limit=1001", "", 422, "invalid"},
@@ -201,7 +219,11 @@ func TestManagementDenials(t *testing.T) {
 		{"a password that may stay, or not", c.admin, "PATCH", "/users/alice", `{"must_change": null}`, 422, "invalid"},
 		{"a program, or not", c.admin, "PATCH", "/users/alice", `{"service": null}`, 422, "invalid"},
 		{"the last administrator", c.admin, "PATCH", "/users/root", `{"disabled": true}`, 409, "conflict"},
+		{"unused keys without a usage file", c.admin, "GET", "/keys?unused_for=90d", "", 422, "invalid"},
 	} {
+		if inPostgres && strings.Contains(test.path, "unused_for") {
+			continue // a database has the use of all keys
+		}
 		got := c.call(test.key, test.method, test.path, test.body)
 		problem, _ := got.body["type"].(string)
 		if got.status != test.status || strings.TrimPrefix(problem, "https://keyward.dev/errors/") != test.problem {
@@ -354,6 +376,7 @@ func TestOpenAPI(t *testing.T) {
 // is said.
 func TestRevokeKeys(t *testing.T) {
 	c := startConsole(t)
+	c.projects("a", "b")
 	var ids, keys []string
 	for _, project := range []string{"a", "a", "b"} {
 		made := c.must("POST", "/keys", `{"name": "x", "project": "`+project+`"}`).body
@@ -470,6 +493,7 @@ func TestManagedLimits(t *testing.T) {
 // is shown once.
 func TestIdempotencyKey(t *testing.T) {
 	c := startConsole(t)
+	c.projects("p", "q")
 	again := func(key, path, body, name string) response {
 		return c.call(key, "POST", path, body, "Idempotency-Key", name)
 	}
@@ -508,6 +532,9 @@ func TestIdempotencyKey(t *testing.T) {
 	if n := len(c.must("GET", "/keys?project=p", "").body["items"].([]any)); n != 1 {
 		t.Errorf("%d keys were made", n)
 	}
+	if inPostgres {
+		return // what is in the state is the same
+	}
 	stored, err := os.ReadFile(c.path("keyward.db"))
 	wal, _ := os.ReadFile(c.path("keyward.db-wal"))
 	if err != nil || bytes.Contains(append(stored, wal...), []byte(first.body["key"].(string))) || bytes.Contains(append(stored, wal...), []byte("correct horse")) {
@@ -519,6 +546,7 @@ func TestIdempotencyKey(t *testing.T) {
 // name, one is carried out.
 func TestConcurrentIdempotency(t *testing.T) {
 	c := startConsole(t)
+	c.projects("p", "q")
 	var wait sync.WaitGroup
 	for range 8 {
 		wait.Go(func() {

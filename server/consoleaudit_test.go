@@ -11,7 +11,6 @@ import (
 	"keyward/apikey"
 	"keyward/store"
 	"keyward/store/audit"
-	"keyward/store/filestore"
 )
 
 // TestAuditEntryOfLongRequest: what a caller sends cannot make an entry that the log
@@ -64,6 +63,7 @@ func TestAuditTargetOfRefusal(t *testing.T) {
 // TestAuditEntryThatACommandLeft: the next change by the API closes the entry of a
 // command that died before it changed its file, whichever file that was.
 func TestAuditEntryThatACommandLeft(t *testing.T) {
+	aboutFiles(t)
 	c := startConsole(t)
 	for i, left := range []string{"key.revoke", "user.delete", "revocation.create"} {
 		c.must("POST", "/users", fmt.Sprintf(`{"name": "u%d"}`, i))
@@ -104,7 +104,7 @@ func TestAuditEntriesOfUnknownClients(t *testing.T) {
 	if err := c.stop(); err != nil {
 		t.Fatal(err)
 	}
-	entries, _, err := filestore.NewAuditFile(filestore.AuditFileConfig{Path: c.path("audit.jsonl")}).List(t.Context(), store.AuditFilter{}, store.Page{})
+	entries, _, err := c.audit().List(t.Context(), store.AuditFilter{}, store.Page{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +151,7 @@ func TestManageMetrics(t *testing.T) {
 
 // TestFailuresAreLogged: the caller learns that the store failed, and the log why.
 func TestFailuresAreLogged(t *testing.T) {
+	aboutFiles(t)
 	c := startConsole(t)
 	if err := errors.Join(os.Remove(c.path("users.jsonl.lock")), os.Symlink(c.path("elsewhere"), c.path("users.jsonl.lock")), os.Truncate(c.path("keyward.db"), 0)); err != nil {
 		t.Fatal(err)

@@ -45,6 +45,9 @@ func TestClients(t *testing.T) {
 		t.Errorf("%v", actions)
 	}
 	for _, file := range []string{"audit.jsonl", "clients.jsonl"} {
+		if inPostgres && file == "audit.jsonl" {
+			continue
+		}
 		text, err := os.ReadFile(c.path(file))
 		if err != nil || strings.Contains(string(text), secret) || strings.Contains(string(text), rotated["secret"].(string)) {
 			t.Errorf("%s has a secret (%v)", file, err)
@@ -136,6 +139,7 @@ func TestClientOnce(t *testing.T) {
 
 // TestWithoutClientsFile: where the configuration has no file of clients, there are none.
 func TestWithoutClientsFile(t *testing.T) {
+	aboutFiles(t)
 	c := startConsole(t)
 	for _, request := range [][3]string{
 		{"POST", "/clients", `{"name": "x", "grants": ["client_credentials"]}`}, {"GET", "/clients", ""}, {"GET", "/clients/c_000000000000", ""},

@@ -6,11 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"keyward/apikey"
-	"keyward/authz"
-	"keyward/internal/recordfile"
 	"keyward/store"
-	"keyward/store/filestore"
 )
 
 // TestKeyFilters: each filter of GET /keys selects what it says, and they combine.
@@ -20,14 +16,11 @@ func TestKeyFilters(t *testing.T) {
 	made := func(name string, ago time.Duration, p store.KeyParams) (id, secret string) {
 		t.Helper()
 		at := time.Now().Add(-ago)
-		file := recordfile.NewKeyFile(filestore.KeyFileConfig{
-			Path: c.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{}), Now: func() time.Time { return at },
-		})
 		p.Name, p.Prefix = name, "kw_"
 		if !p.Expires.IsZero() {
 			p.Expires = at.Add(time.Until(p.Expires) + ago)
 		}
-		r, key, err := file.Create(t.Context(), p)
+		r, key, err := c.keys(func() time.Time { return at }).Create(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}

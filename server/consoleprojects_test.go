@@ -132,6 +132,7 @@ func TestProjectOnce(t *testing.T) {
 // TestWithoutProjectsFile: where the configuration has no file of projects, there are
 // none, and keys may name any.
 func TestWithoutProjectsFile(t *testing.T) {
+	aboutFiles(t)
 	c := startConsole(t)
 	for _, request := range [][3]string{
 		{"POST", "/projects", `{"name": "web"}`}, {"GET", "/projects", ""}, {"GET", "/projects/web", ""},

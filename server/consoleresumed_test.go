@@ -12,6 +12,12 @@ import (
 // it kept the answer.
 func (c *console) interrupt() {
 	c.t.Helper()
+	if c.db != nil {
+		if _, err := c.db.Pool.Exec(c.t.Context(), `UPDATE state_idempotency SET answer = NULL, size = 0, started = 0, attempt = 0`); err != nil {
+			c.t.Fatal(err)
+		}
+		return
+	}
 	db, err := sql.Open("sqlite", c.path("keyward.db"))
 	if err != nil {
 		c.t.Fatal(err)

@@ -188,6 +188,7 @@ func TestRevocations(t *testing.T) {
 
 // TestNoRevocations: without a file there are none, and the answer says so.
 func TestNoRevocations(t *testing.T) {
+	aboutFiles(t)
 	c := startConsoleOn(t, strings.Replace(consoleConfig, "revocations: {file: DIR/revocations.jsonl}\n", "", 1))
 	c.expect("revoking", c.call(c.admin, "POST", "/revocations", `{"jti": "t1"}`), 404, "not_found")
 	c.expect("listing", c.call(c.admin, "GET", "/revocations", ""), 404, "not_found")

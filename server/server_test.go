@@ -14,16 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"keyward/apikey"
-	"keyward/authz"
 	"keyward/config"
 	"keyward/internal/eventually"
-	"keyward/internal/recordfile"
 	"keyward/internal/records"
 	"keyward/internal/syncbuffer"
 	"keyward/server"
 	"keyward/store"
-	"keyward/store/filestore"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -34,9 +30,9 @@ import (
 
 // running is a server on unix sockets, with the files it reads.
 type running struct {
-	t        *testing.T
-	dir      string
-	journal  *recordfile.KeyFile
+	t   *testing.T
+	dir string
+	*backend
 	reload   chan struct{}
 	stop     func() error
 	log      *syncbuffer.Buffer
@@ -55,9 +51,15 @@ log: {level: debug, decisions: all}
 // of the test's own. prepare may write files there first.
 func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Helper()
-	r := &running{t: t, dir: socketDir(t), reload: make(chan struct{}), log: &syncbuffer.Buffer{}}
-	r.journal = recordfile.NewKeyFile(filestore.KeyFileConfig{Path: r.path("keys.jsonl"), Hasher: apikey.NewHasher(authz.Secret{})})
-	r.configure(text)
+	aboutFiles(t) // those of a console are not
+	return startIn(t, newBackend(t, socketDir(t)), text, prepare)
+}
+
+// startIn is start with the records in the backend.
+func startIn(t *testing.T, b *backend, text string, prepare func(r *running)) *running {
+	t.Helper()
+	r := &running{t: t, dir: b.dir, backend: b, reload: make(chan struct{}), log: &syncbuffer.Buffer{}}
+	r.configure(r.backend.configure(text))
 	prepare(r)
 	s, err := server.New(server.Options{
 		Load:       func() (*config.Config, error) { return config.Load(r.path("keyward.yaml"), os.LookupEnv) },
@@ -83,7 +85,22 @@ func start(t *testing.T, text string, prepare func(r *running)) *running {
 	t.Cleanup(func() { _ = r.conn.Close() })
 	r.authz = authv3.NewAuthorizationClient(r.conn)
 	r.adminURL = &http.Client{Transport: &http.Transport{DialContext: dialUnix(r.path("admin.sock"))}}
+	if r.db != nil {
+		eventually.SucceedsWithin(t, time.Minute, r.copied)
+	}
 	return r
+}
+
+// copied returns why the server does not have the records of the database yet.
+func (r *running) copied() error {
+	response, err := r.adminURL.Get("http://keyward/readyz")
+	if err != nil {
+		return err
+	}
+	if err := response.Body.Close(); err != nil || response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %w", response.Status, err)
+	}
+	return nil
 }
 
 // socketDir returns a directory whose path is short enough for the address of a socket.
@@ -113,7 +130,7 @@ func (r *running) write(name, text string) {
 func (r *running) create(p store.KeyParams) string {
 	r.t.Helper()
 	p.Name, p.Prefix = "test", "kw_"
-	_, secret, err := r.journal.Create(context.Background(), p)
+	_, secret, err := r.keys(nil).Create(context.Background(), p)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -19,13 +19,10 @@ const publicURL = "https://console.example.com"
 // sameOrigin is what a browser says of a change that a page of the console makes.
 var sameOrigin = []string{"Sec-Fetch-Site", "same-origin"}
 
-// state is the server's state file, which a test has open beside it.
+// state is the server's state, which a test has open beside it.
 func (c *console) state() *state.DB {
 	c.t.Helper()
-	db, err := state.Open(context.Background(), state.Config{Path: c.path("keyward.db"), SessionIdle: 30 * time.Minute, SessionMax: 12 * time.Hour})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	db := c.backend.state(c.t, nil)
 	c.t.Cleanup(func() { _ = db.Close() })
 	return db
 }
@@ -44,12 +41,7 @@ func (c *console) login(user string) authz.Secret {
 func (c *console) oldLogin(user string, age time.Duration) authz.Secret {
 	c.t.Helper()
 	began := time.Now().Add(-age)
-	db, err := state.Open(context.Background(), state.Config{
-		Path: c.path("keyward.db"), SessionIdle: 30 * time.Minute, SessionMax: 12 * time.Hour, Now: func() time.Time { return began },
-	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	db := c.backend.state(c.t, func() time.Time { return began })
 	defer func() { _ = db.Close() }()
 	_, cookie, err := db.Sessions.Create(context.Background(), state.Login{User: user, Method: state.LoginPassword})
 	if err != nil {

@@ -353,7 +353,7 @@ func TestVerifyAndUsage(t *testing.T) {
 	if metrics := body(r.get("/metrics")); !strings.Contains(metrics, `keyward_decisions_total{decision="allow",reason="ok",transport="verify"} 1`) {
 		t.Errorf("metrics: %s", metrics)
 	}
-	record, err := r.journal.FindBySecret(context.Background(), authz.NewSecret(key))
+	record, err := r.keyReader().FindBySecret(context.Background(), authz.NewSecret(key))
 	if err != nil {
 		t.Fatal(err)
 	}

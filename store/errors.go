@@ -13,6 +13,8 @@ var (
 	ErrInvalid   = errors.New("invalid")
 	// ErrChanged is a record that has another version than the caller wants to change.
 	ErrChanged = errors.New("changed meanwhile")
+	// ErrUncertain is a change of which the store did not say whether it was made.
+	ErrUncertain = errors.New("it is not known whether the change was made")
 	// ErrAudit is a change that was not made because its audit entry cannot be written.
 	ErrAudit = errors.New("the audit log cannot be written")
 	// ErrUnsupported is a record that a newer version of Keyward wrote and that this

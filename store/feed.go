@@ -1,6 +1,9 @@
 package store
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Feed is where the records of one kind come from.
 type Feed[R any] interface {
@@ -14,6 +17,9 @@ type Feed[R any] interface {
 type Follower interface {
 	// Reload has everything read again. It does not wait for that.
 	Reload()
+	// Await returns nil once all that the store had before the call is in force, or why
+	// that is not known.
+	Await(ctx context.Context) error
 	// Close stops following and waits until it has stopped. The sink stays as it is.
 	Close() error
 }

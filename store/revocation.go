@@ -85,6 +85,12 @@ func RevocationOfAll(before time.Time) (Revocation, error) {
 	return Revocation{IssuedBefore: before}, nil
 }
 
+// Position returns where the revocation is in a list. It has no id, so that what it
+// revokes takes the place of one.
+func (r *Revocation) Position() Position {
+	return Position{Made: r.At, ID: fmt.Sprintf("%q %q %q %d", r.TokenID, r.SessionID, r.Subject, r.IssuedBefore.UnixNano())}
+}
+
 // Ends returns the time from which the revocation is left out; zero if it stays. One whose
 // Until is before it was made, or before the tokens that it names were issued, was made
 // by mistake, and stays.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"keyward/authz"
 	"keyward/store/audit"
@@ -30,6 +31,11 @@ type KeyReader interface {
 	// ErrRevoked, with the record. Whether the key itself was revoked or has expired
 	// the record says.
 	FindBySecret(ctx context.Context, secret authz.Secret) (KeyRecord, error)
+	// Deleted returns the record of a key that was deleted. Any other key is ErrNotFound.
+	Deleted(ctx context.Context, id string) (KeyRecord, error)
+	// LatestKeys returns when the latest key of each of the users was made, also if it
+	// was deleted; the zero time for a user without keys.
+	LatestKeys(ctx context.Context, users []string) (map[string]time.Time, error)
 }
 
 // UserReader reads users. Their password hashes are left out.

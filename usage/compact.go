@@ -16,49 +16,27 @@ import (
 // need more parts has larger ones.
 const maxParts = 256
 
-// detectReplacement detects whether the file is another than at the last write:
-// another process compacted it, or it is opened for the first time.
-func (t *Tracker) detectReplacement(a *usageFile) {
-	if t.file == nil {
-		t.baseline = 0 // how much of it is old is unknown
-	} else if !os.SameFile(t.file, a.Info()) {
-		t.baseline = a.Size()
-	}
-	t.file = a.Info()
-}
-
 // compact replaces the usage file with one line of each form per key. Keys are first
 // partitioned into temporary files to bound memory. The lock is held throughout;
 // events flushed meanwhile go to the old file and are copied at the end.
-func (t *Tracker) compact(a *usageFile) (err error) {
-	c := compaction{usageFile: a, seed: maphash.MakeSeed(), end: a.Size(), checkpoint: func() error {
-		select {
-		case <-t.stop:
-			return errClosing
-		case <-t.wake:
-			return t.drain(a)
-		default:
-			return nil
-		}
-	}}
+func (f *fileStore) compact(a *usageFile, from Source) (err error) {
+	c := compaction{usageFile: a, seed: maphash.MakeSeed(), end: a.Size(), checkpoint: func() error { return from.Checkpoint(f.appendTo(a)) }}
 	defer func() { err = errors.Join(err, c.discard()) }()
-	if err := c.partition(t.compactedPart); err != nil {
+	if err := c.partition(f.compactedPart); err != nil {
 		return fmt.Errorf("compacting: %w", err)
 	}
 	if err := c.merge(); err != nil {
 		return fmt.Errorf("compacting: %w", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	before := a.Size()
 	if err := c.replace(); err != nil {
 		return fmt.Errorf("compacting: %w", err)
 	}
-	t.cfg.Log.Debug("usage compacted", "file", t.cfg.File, "from", before, "to", a.Size())
+	f.log.Debug("usage compacted", "file", f.path, "from", before, "to", a.Size())
 	if c.bad > 0 {
-		t.cfg.Log.Warn("bad lines of usage dropped", "file", t.cfg.File, "lines", c.bad)
+		f.log.Warn("bad lines of usage dropped", "file", f.path, "lines", c.bad)
 	}
-	t.file, t.baseline = a.Info(), a.Size()
+	f.file, f.baseline = a.Info(), a.Size()
 	return nil
 }
 
@@ -149,9 +127,7 @@ func (c *compaction) mergePart(w io.Writer, part *os.File) error {
 	if _, err := part.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	sums := map[string]*aggregate{}
-	var order []string
-	var one aggregate
+	var sums Sums
 	in := bufio.NewReaderSize(part, maxLine)
 	count := 0
 	err := eachLineFrom(in, func(line []byte) error {
@@ -160,26 +136,17 @@ func (c *compaction) mergePart(w io.Writer, part *os.File) error {
 				return err
 			}
 		}
-		id, err := parseLine(line, &one)
-		if err != nil {
+		if !sums.Add(line) {
 			c.bad++
-			return nil
 		}
-		sum := sums[id]
-		if sum == nil {
-			sum = &aggregate{}
-			sums[id] = sum
-			order = append(order, id)
-		}
-		sum.add(&one)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	var line []byte
-	for _, id := range order {
-		line = appendLines(line[:0], id, sums[id])
+	for _, id := range sums.order {
+		line = appendLines(line[:0], id, sums.keys[id])
 		if _, err := w.Write(line); err != nil {
 			return err
 		}

@@ -37,10 +37,10 @@ func TestCompact(t *testing.T) {
 		_, since, _ := LastUses(file)
 		use(tracker, "k_one", "/", authz.OK)
 		flush(t, tracker)
-		tracker.compactAbove, tracker.compactedPart, tracker.baseline = 1, part, 0
+		fileOf(tracker).compactAbove, fileOf(tracker).compactedPart, fileOf(tracker).baseline = 1, part, 0
 		tracker.wake <- struct{}{} // flush within the compaction
 		wrote := 0
-		tracker.write = func(f io.Writer, p []byte) (int, error) {
+		fileOf(tracker).write = func(f io.Writer, p []byte) (int, error) {
 			if wrote++; wrote == 1 {
 				use(tracker, "k_late", "/", authz.OK)
 			}
@@ -69,8 +69,8 @@ func TestCompact(t *testing.T) {
 			t.Errorf("left behind: %v", left)
 		}
 		flush(t, tracker)
-		if tracker.baseline < 1000 {
-			t.Errorf("baseline %d", tracker.baseline)
+		if fileOf(tracker).baseline < 1000 {
+			t.Errorf("baseline %d", fileOf(tracker).baseline)
 		}
 	}
 }
@@ -84,12 +84,12 @@ func TestCompactionFails(t *testing.T) {
 		"disk full within": func(_ string, tracker *Tracker) error {
 			tracker.wake <- struct{}{}
 			writes := 0
-			tracker.write = func(f io.Writer, p []byte) (int, error) {
+			fileOf(tracker).write = func(f io.Writer, p []byte) (int, error) {
 				if writes++; writes == 1 {
 					use(tracker, "k_1", "/", authz.OK)
 					return f.Write(p)
 				}
-				tracker.write = io.Writer.Write
+				fileOf(tracker).write = io.Writer.Write
 				return 0, errors.New("full")
 			}
 			return nil
@@ -98,7 +98,7 @@ func TestCompactionFails(t *testing.T) {
 		"closing within": func(_ string, tracker *Tracker) error {
 			tracker.wake <- struct{}{}
 			writes := 0
-			tracker.write = func(f io.Writer, p []byte) (int, error) {
+			fileOf(tracker).write = func(f io.Writer, p []byte) (int, error) {
 				if writes++; writes == 1 {
 					use(tracker, "k_1", "/", authz.OK)
 				} else if writes == 2 {
@@ -118,7 +118,7 @@ func TestCompactionFails(t *testing.T) {
 			use(tracker, fmt.Sprint("k_", i), "/", authz.OK)
 		}
 		flush(t, tracker)
-		tracker.compactAbove, tracker.compactedPart, tracker.baseline = 1, 50_000, 0
+		fileOf(tracker).compactAbove, fileOf(tracker).compactedPart, fileOf(tracker).baseline = 1, 50_000, 0
 		if err := spoil(file, tracker); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,7 @@ func TestCompactionFails(t *testing.T) {
 		total := uint64(2)
 		err := tracker.flush()
 		if strings.HasPrefix(name, "closing") || name == "leftovers" {
-			if compacted := tracker.baseline > 0; err != nil || compacted != (name == "leftovers") {
+			if compacted := fileOf(tracker).baseline > 0; err != nil || compacted != (name == "leftovers") {
 				t.Errorf("%s: %v", name, err)
 			}
 		} else if err == nil || !strings.Contains(err.Error(), "compacting") {
@@ -153,7 +153,7 @@ func TestCompactionFails(t *testing.T) {
 func TestCompactsWhenDoubled(t *testing.T) {
 	file := tempFile(t)
 	tracker := quiet(file, nil)
-	tracker.compactAbove = 1
+	fileOf(tracker).compactAbove = 1
 	largest := int64(0)
 	shrunk := 0
 	last := int64(0)

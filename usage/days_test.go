@@ -27,7 +27,9 @@ func TestDays(t *testing.T) {
 	for _, file := range []string{"", tempFile(t)} {
 		clock := newClock()
 		tracker := quiet(file, func(cfg *Config) { cfg.Now = clock.now })
-		tracker.compactAbove = 1
+		if file != "" {
+			fileOf(tracker).compactAbove = 1
+		}
 		for n := range 40 {
 			clock.setDay(n)
 			for range n + 1 {
@@ -36,7 +38,7 @@ func TestDays(t *testing.T) {
 			use(tracker, "k_a", "/", authz.InsufficientScope)
 			if file != "" {
 				flush(t, tracker)
-				tracker.baseline = 0
+				fileOf(tracker).baseline = 0
 			}
 		}
 		u := get(t, tracker, "k_a")

@@ -63,12 +63,8 @@ func (a *usageFile) recoverTail(now time.Time) error {
 		_, err := readHeader(bufio.NewReader(io.NewSectionReader(a.File(), 0, size)))
 		return err
 	}
-	since, err := now.UTC().Truncate(time.Second).MarshalJSON()
-	if err != nil {
-		return err
-	}
 	return a.Append(func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s\"since\":%s}\n", headerMark, since)
+		_, err := w.Write(Header(now))
 		return err
 	})
 }

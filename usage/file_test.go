@@ -27,7 +27,7 @@ func TestTwoTrackers(t *testing.T) {
 		all.Go(func() {
 			tracker := newTracker(Config{File: file, Flush: time.Millisecond})
 			if n == 0 {
-				tracker.compactAbove, tracker.compactedPart = 1000, 1000
+				fileOf(tracker).compactAbove, fileOf(tracker).compactedPart = 1000, 1000
 			}
 			go tracker.run()
 			for i := range each {
@@ -70,7 +70,7 @@ func TestDiskFull(t *testing.T) {
 			use(tracker, fmt.Sprint("k_", i), "/", authz.OK)
 		}
 		total++
-		tracker.write = func(f io.Writer, p []byte) (int, error) {
+		fileOf(tracker).write = func(f io.Writer, p []byte) (int, error) {
 			n, err := f.Write(p[:min(free, len(p))])
 			return n, errors.Join(err, full)
 		}
@@ -90,7 +90,7 @@ func TestDiskFull(t *testing.T) {
 	}
 	clock.at.Add(60_000)
 	tracker.logStatus(full)
-	tracker.write = io.Writer.Write
+	fileOf(tracker).write = io.Writer.Write
 	err := tracker.flush()
 	tracker.logStatus(err)
 	if err != nil || strings.Count(log.String(), "level=ERROR") != 2 || !strings.Contains(log.String(), "written again") {
@@ -124,7 +124,7 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 	for _, file := range []string{foreign, torn, newer, pipe, filepath.Join(dir, "none", "usage.jsonl"), dir} {
 		before := contentOf(file)
 		tracker := quiet(file, nil)
-		tracker.compactAbove = 1
+		fileOf(tracker).compactAbove = 1
 		use(tracker, "k_a", "/", authz.OK)
 		err := tracker.flush()
 		if err == nil || file == pipe && !strings.Contains(err.Error(), "not a regular file") {
@@ -214,7 +214,7 @@ func TestBadLinesAreSteppedOver(t *testing.T) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	tracker.compactAbove = 1
+	fileOf(tracker).compactAbove = 1
 	for range 2 {
 		use(tracker, "k_a", "/2", authz.OK)
 		flush(t, tracker)
@@ -233,7 +233,7 @@ func TestCloseDoesNotHang(t *testing.T) {
 	}
 	defer a.Close()
 	tracker := newTracker(Config{File: file, Flush: time.Hour})
-	tracker.lockTimeout = 50 * time.Millisecond
+	fileOf(tracker).lockTimeout = 50 * time.Millisecond
 	go tracker.run()
 	use(tracker, "k_a", "/", authz.OK)
 	if err := tracker.Close(); err != nil {

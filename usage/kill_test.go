@@ -22,7 +22,7 @@ func TestTrackerChild(t *testing.T) {
 		return
 	}
 	tracker := newTracker(Config{File: file})
-	tracker.compactAbove, tracker.compactedPart = 20_000, 10_000
+	fileOf(tracker).compactAbove, fileOf(tracker).compactedPart = 20_000, 10_000
 	for n := 1; ; n++ {
 		use(tracker, "k_a", "/", authz.OK)
 		use(tracker, fmt.Sprint("k_", n%50), "/some/longer/path", authz.OK)

@@ -1,22 +1,17 @@
 package usage
 
-import (
-	"errors"
-	"io/fs"
-	"time"
-)
+import "time"
 
 // LastUse returns a function that returns when a key was last used, as far as is known
-// now: zero for a key that was never used. The first call reads the file into an index,
-// which Get uses too from then on; a later one reads what was appended.
+// now: zero for a key that was never used. The first call reads the store into an index;
+// a later one reads what was added.
 func (t *Tracker) LastUse() (func(id string) time.Time, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.index == nil && t.cfg.File != "" {
-		t.index = newFileIndex(t.cfg.File)
-	}
-	if t.index != nil {
-		if err := t.index.update(); err != nil {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	stored := func(string) int64 { return 0 }
+	if t.store != nil {
+		var err error
+		if stored, err = t.store.LastUse(); err != nil {
 			return nil, err
 		}
 	}
@@ -26,10 +21,7 @@ func (t *Tracker) LastUse() (func(id string) time.Time, error) {
 		return nil, err
 	}
 	return func(id string) time.Time {
-		last := max(t.memory.lastUse(id), pending[id])
-		if t.index != nil {
-			last = max(last, t.index.lastUse(id))
-		}
+		last := max(t.memory.lastUse(id), pending[id], stored(id))
 		if last == 0 {
 			return time.Time{}
 		}
@@ -60,19 +52,4 @@ func LastUses(path string) (last map[string]time.Time, since time.Time, err erro
 		last[id] = time.UnixMicro(at).UTC()
 	}
 	return last, since, nil
-}
-
-// eachFileLine calls visit for each line of the file about the key, and maybe for others.
-func (t *Tracker) eachFileLine(id string, visit func(line []byte) error) error {
-	if t.cfg.File == "" {
-		return nil
-	}
-	if t.index != nil {
-		return t.index.read(id, visit)
-	}
-	_, err := readFile(t.cfg.File, visit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }

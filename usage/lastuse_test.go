@@ -50,11 +50,11 @@ func TestLastUse(t *testing.T) {
 	compare("no file")
 	useAt(tracker, "k_a")
 	compare("in memory")
-	tracker.write = func(io.Writer, []byte) (int, error) { return 0, errors.New("the disk is full") }
+	fileOf(tracker).write = func(io.Writer, []byte) (int, error) { return 0, errors.New("the disk is full") }
 	if tracker.flush() == nil {
 		t.Fatal("written to a full disk")
 	}
-	tracker.write = io.Writer.Write
+	fileOf(tracker).write = io.Writer.Write
 	compare("on its way")
 	flush(t, tracker)
 	compare("in the file")
@@ -63,7 +63,7 @@ func TestLastUse(t *testing.T) {
 	compare("by another process")
 	useAt(tracker, "k_a")
 	compare("in the file and in memory")
-	other.compactAbove = 1
+	fileOf(other).compactAbove = 1
 	useAt(other, "k_c")
 	flush(t, other)
 	flush(t, tracker)
@@ -119,7 +119,7 @@ func TestLastUseDuringFlush(t *testing.T) {
 		}
 	}
 	check()
-	tracker.write = func(w io.Writer, text []byte) (int, error) { check(); return w.Write(text) }
+	fileOf(tracker).write = func(w io.Writer, text []byte) (int, error) { check(); return w.Write(text) }
 	flush(t, tracker)
 	check()
 }

@@ -79,7 +79,7 @@ func TestBoundedWithAFile(t *testing.T) {
 		cfg.MaxKeys, cfg.Log = 1000, slog.New(slog.NewTextHandler(&log, nil))
 	})
 	full := errors.New("full")
-	tracker.write = func(io.Writer, []byte) (int, error) { return 0, full }
+	fileOf(tracker).write = func(io.Writer, []byte) (int, error) { return 0, full }
 	entries := func() (n int) {
 		for i := range tracker.memory.shards {
 			n += len(tracker.memory.shards[i].entries)
@@ -100,7 +100,7 @@ func TestBoundedWithAFile(t *testing.T) {
 	if !strings.Contains(log.String(), "usage dropped: max_keys exceeded") {
 		t.Errorf("logged: %s", log.String())
 	}
-	tracker.write = io.Writer.Write
+	fileOf(tracker).write = io.Writer.Write
 	flush(t, tracker)
 	if n := entries(); n == 0 {
 		t.Error("buffers are not kept for the next use")

@@ -40,12 +40,12 @@ func TestReplacedDuringAFlush(t *testing.T) {
 			}
 			at := 1
 			if compacting {
-				tracker.compactAbove, tracker.compactedPart, tracker.baseline = 1, 1<<20, 0
+				fileOf(tracker).compactAbove, fileOf(tracker).compactedPart, fileOf(tracker).baseline = 1, 1<<20, 0
 				tracker.wake <- struct{}{} // flush within the compaction
 				at = 2
 			}
 			writes := 0
-			tracker.write = func(w io.Writer, p []byte) (int, error) {
+			fileOf(tracker).write = func(w io.Writer, p []byte) (int, error) {
 				writes++
 				if writes == at {
 					replace()
@@ -87,7 +87,7 @@ func TestLockIsALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	tracker := quiet(file, nil)
-	tracker.lockTimeout = time.Hour
+	fileOf(tracker).lockTimeout = time.Hour
 	use(tracker, "k_a", "/", authz.OK)
 	if err := tracker.flush(); !errors.Is(err, filesystem.ErrBadLock) {
 		t.Errorf("flush says %v", err)

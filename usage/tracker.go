@@ -1,9 +1,7 @@
 package usage
 
 import (
-	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -13,13 +11,16 @@ import (
 
 // Config configures a Tracker.
 type Config struct {
-	// File is the path of the usage file; "" keeps the use in memory only.
+	// File is the path of the usage file.
 	File string
-	// Flush is the interval between writes to the file. Zero means 10 s. A crash
+	// Store is flushed to instead of a file. Without either, the use is kept in memory
+	// only.
+	Store Store
+	// Flush is the interval between flushes. Zero means 10 s. A crash
 	// may lose what was observed in that time.
 	Flush time.Duration
-	// MaxKeys bounds the keys held in memory: all, or with a file those used since
-	// the last flush. Zero is 100,000, which take up to 250 MB if all have 20
+	// MaxKeys bounds the keys held in memory: all, or with a file or a Store those used
+	// since the last flush. Zero is 100,000, which take up to 250 MB if all have 20
 	// outcomes with paths of usual length. Beyond it the least recently used keys
 	// are evicted.
 	MaxKeys int
@@ -37,27 +38,19 @@ type Tracker struct {
 	done   chan struct{}
 	closed sync.Once
 
-	mu           sync.Mutex // held while entries move from memory to the file
-	pending      []byte     // lines taken from memory that are not in the file yet
-	index        *fileIndex // of the file; nil until LastUse needs it
-	round        int        // counts flushes
-	failingSince time.Time  // when the last error was logged; zero: no failure
-	file         os.FileInfo
-	baseline     int64 // size of that file when it was new or compacted
+	store Store // nil: memory only
+	log   *slog.Logger
 
-	// Tests set these.
-	write func(io.Writer, []byte) (int, error)
-	// lockTimeout is how long to wait for the lock on the file. After that the
-	// data is kept for the next flush.
-	lockTimeout   time.Duration
-	compactAbove  int64 // a smaller file is not compacted
-	compactedPart int64 // how much of a file is aggregated in memory at a time
+	mu           sync.RWMutex // held while entries move from memory to the store
+	pending      []byte       // lines taken from memory that are not in the store yet
+	round        int          // counts flushes
+	failingSince time.Time    // when the last error was logged; zero: no failure
 }
 
 // New starts a Tracker. The file is created when there is something to write.
 func New(cfg Config) *Tracker {
 	t := newTracker(cfg)
-	if cfg.File == "" {
+	if t.store == nil {
 		close(t.done)
 		return t
 	}
@@ -79,14 +72,17 @@ func newTracker(cfg Config) *Tracker {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	memory := newMemory(cfg.MaxKeys)
-	if cfg.File == "" {
-		memory.doorkeeper = cache.NewDoorkeeper(cfg.MaxKeys)
-	}
-	return &Tracker{
-		cfg: cfg, memory: memory, write: io.Writer.Write, lockTimeout: 5 * time.Second, compactAbove: 16 << 20, compactedPart: 8 << 20,
+	t := &Tracker{
+		cfg: cfg, memory: newMemory(cfg.MaxKeys), store: cfg.Store, log: cfg.Log,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
+	if t.store == nil && cfg.File != "" {
+		t.store, t.log = newFileStore(cfg.File, cfg.Log, cfg.Now), cfg.Log.With("file", cfg.File)
+	}
+	if t.store == nil {
+		t.memory.doorkeeper = cache.NewDoorkeeper(cfg.MaxKeys)
+	}
+	return t
 }
 
 // Observe implements authz.Observer: it records a decision about a known key. It
@@ -103,21 +99,22 @@ func (t *Tracker) Observe(r *authz.Request, d *authz.Decision) {
 	if t.memory.observe(id, &seen) {
 		select {
 		case t.wake <- struct{}{}:
-		default: // it is awake already, or has no file
+		default: // it is awake already, or has no store
 		}
 	}
 }
 
-// Get returns the usage of a key: what the file has and what is still in memory.
-// A key that was never used has no First and 30 empty Days. Get reads the file, but
-// after a call of LastUse the lines of the key alone.
+// Get returns the usage of a key: what the store has and what is still in memory.
+// A key that was never used has no First and 30 empty Days. Get reads the store.
 func (t *Tracker) Get(id string) (Usage, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	var sum aggregate
 	add := sum.adder(id)
-	if err := t.eachFileLine(id, add); err != nil {
-		return Usage{}, err
+	if t.store != nil {
+		if err := t.store.Lines(id, add); err != nil {
+			return Usage{}, err
+		}
 	}
 	held := t.memory.shardOf(id).get(nil, id)
 	for _, lines := range [][]byte{t.pending, held} {
@@ -128,7 +125,7 @@ func (t *Tracker) Get(id string) (Usage, error) {
 	return sum.usage(t.cfg.Now()), nil
 }
 
-// Close flushes to the file and waits until that has succeeded or failed. Later
+// Close flushes to the store and waits until that has succeeded or failed. Later
 // observations are dropped.
 func (t *Tracker) Close() error {
 	t.closed.Do(func() { close(t.stop) })

@@ -79,11 +79,12 @@ func (t *aggregate) add(other *aggregate) {
 	}
 	for _, c := range other.results {
 		i := slices.IndexFunc(t.results, func(mine count) bool { return mine.result == c.result })
-		if i < 0 {
+		switch {
+		case i >= 0:
+			t.results[i].n += c.n
+		case len(t.results) < maxResults: // more than there are reasons
 			t.results = append(t.results, c)
-			continue
 		}
-		t.results[i].n += c.n
 	}
 	inOrder := len(t.outcomes) == 0 || len(other.outcomes) == 0 || other.outcomes[0].at >= t.outcomes[len(t.outcomes)-1].at
 	t.outcomes = append(t.outcomes, other.outcomes...)

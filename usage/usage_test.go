@@ -40,6 +40,9 @@ func quiet(file string, change func(*Config)) *Tracker {
 	return newTracker(cfg)
 }
 
+// fileOf returns how the tracker writes its file.
+func fileOf(t *Tracker) *fileStore { return t.store.(*fileStore) }
+
 func start(t *testing.T, cfg Config) *Tracker {
 	t.Helper()
 	tracker := New(cfg)

@@ -11,7 +11,7 @@ import (
 // client's.
 const (
 	serverCore = "0"
-	allCores   = "0-1"
+	AllCores   = "0-1"
 )
 
 // Command returns a command on that number of cores, which is killed when this
@@ -19,7 +19,7 @@ const (
 func Command(procs int, args ...string) *exec.Cmd {
 	cores := serverCore // so that the runtime's own threads use that one core too
 	if procs > 1 {
-		cores = allCores // even if this process is bound to one
+		cores = AllCores // even if this process is bound to one
 	}
 	args = append([]string{"-c", cores}, args...)
 	cmd := exec.Command("taskset", args...)
@@ -32,7 +32,7 @@ func Command(procs int, args ...string) *exec.Cmd {
 func Pin(core int) error { return taskset(strconv.Itoa(core)) }
 
 // Unpin lets this process use all cores again.
-func Unpin() error { return taskset(allCores) }
+func Unpin() error { return taskset(AllCores) }
 
 func taskset(cores string) error {
 	return exec.Command("taskset", "-a", "-p", "-c", cores, strconv.Itoa(os.Getpid())).Run()

@@ -9,12 +9,19 @@ import (
 	"strings"
 	"testing"
 
+	"keyward/internal/postgrestest"
+
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"keyward": main})
+	testscript.Main(beside{m}, map[string]func(){"keyward": main})
 }
+
+// beside runs the tests beside the server of their databases.
+type beside struct{ m *testing.M }
+
+func (b beside) Run() int { return postgrestest.Main(b.m, &postgresServer) }
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{

@@ -157,8 +157,14 @@ func servedMetrics(t *testing.T) map[string]*dto.MetricFamily {
 	socket := filepath.Join(dir, "admin.sock")
 	for name, text := range map[string]string{
 		"jwks.json": fmt.Sprintf(`{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","kid":"a","x":%q}]}`, base64.RawURLEncoding.EncodeToString(public)),
-		"keyward.yaml": fmt.Sprintf("listen: {grpc: %q, http: \"\", admin: %q}\nkeys: {file: \"\"}\njwt: [{issuer: a, algorithms: [EdDSA], jwks_file: jwks.json}]\n",
-			"unix://"+filepath.Join(dir, "grpc.sock"), "unix://"+socket),
+		"keyward.yaml": fmt.Sprintf(`
+listen: {grpc: %q, http: "", admin: %q}
+keys: {file: keys.jsonl}
+users: {file: users.jsonl}
+revocations: {file: revocations.jsonl}
+store: {url: %q} # there is no such database: the server starts without
+jwt: [{issuer: a, algorithms: [EdDSA], jwks_file: jwks.json}]
+`, "unix://"+filepath.Join(dir, "grpc.sock"), "unix://"+socket, "postgres://keyward@/keyward?host="+dir),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

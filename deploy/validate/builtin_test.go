@@ -3,8 +3,10 @@ package validate
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -16,6 +18,9 @@ import (
 	"k8s.io/kubernetes/pkg/apis/autoscaling"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install"
 	autoscalingvalidation "k8s.io/kubernetes/pkg/apis/autoscaling/validation"
+	"k8s.io/kubernetes/pkg/apis/batch"
+	_ "k8s.io/kubernetes/pkg/apis/batch/install"
+	batchvalidation "k8s.io/kubernetes/pkg/apis/batch/validation"
 	"k8s.io/kubernetes/pkg/apis/core"
 	_ "k8s.io/kubernetes/pkg/apis/core/install"
 	corevalidation "k8s.io/kubernetes/pkg/apis/core/validation"
@@ -47,7 +52,7 @@ func builtin(text []byte) (runtime.Object, error) {
 	}
 	// Rules that are declared with the types, and the feature gates that they
 	// check.
-	problems := legacyscheme.Scheme.Validate(context.Background(), map[string]bool{"HPAScaleToZero": false}, object)
+	problems := legacyscheme.Scheme.Validate(context.Background(), map[string]bool{"HPAScaleToZero": false, "WorkloadWithJob": false}, object)
 	problems = append(problems, validateBuiltin(internal)...)
 	return object, problems.ToAggregate()
 }
@@ -58,6 +63,8 @@ func validateBuiltin(object runtime.Object) field.ErrorList {
 	switch o := object.(type) {
 	case *apps.Deployment:
 		return appsvalidation.ValidateDeployment(o, pod.GetValidationOptionsFromPodTemplate(&o.Spec.Template, nil))
+	case *batch.Job:
+		return validateJob(o)
 	case *core.Service:
 		return corevalidation.ValidateServiceCreate(o)
 	case *core.Secret:
@@ -74,4 +81,15 @@ func validateBuiltin(object runtime.Object) field.ErrorList {
 		return networkingvalidation.ValidateNetworkPolicy(o, networkingvalidation.NetworkPolicyValidationOptions{})
 	}
 	return field.ErrorList{field.InternalError(nil, fmt.Errorf("no rules for %T: add them here", object))}
+}
+
+// validateJob validates a copy of the Job with the selector that the Job's strategy
+// generates.
+func validateJob(job *batch.Job) field.ErrorList {
+	job = job.DeepCopy()
+	job.UID = "1"
+	labels := map[string]string{batch.ControllerUidLabel: "1", batch.LegacyControllerUidLabel: "1", batch.JobNameLabel: job.Name, batch.LegacyJobNameLabel: job.Name}
+	job.Spec.Selector = &metav1.LabelSelector{MatchLabels: labels}
+	job.Spec.Template.Labels = maps.Clone(labels)
+	return batchvalidation.ValidateJobCreate(job, batchvalidation.JobValidationOptions{PodValidationOptions: pod.GetValidationOptionsFromPodTemplate(&job.Spec.Template, nil), RequirePrefixedLabels: true})
 }

@@ -28,18 +28,23 @@ import (
 // release is the result of one overlay or mode, with what is needed to resolve
 // references between its objects.
 type release struct {
-	deployment appsv1.Deployment
-	services   map[string]corev1.Service // by host name
-	all        []*unstructured.Unstructured
+	deployments []*appsv1.Deployment
+	services    map[string]corev1.Service // by host name
+	configMaps  map[string]bool
+	all         []*unstructured.Unstructured
 }
 
 func readRelease(t *testing.T, rendered []byte) *release {
 	t.Helper()
-	r := &release{services: map[string]corev1.Service{}, all: objects(t, rendered)}
+	r := &release{services: map[string]corev1.Service{}, configMaps: map[string]bool{}, all: objects(t, rendered)}
 	for _, object := range r.all {
 		switch object.GetKind() {
 		case "Deployment":
-			into(t, object, &r.deployment)
+			d := &appsv1.Deployment{}
+			into(t, object, d)
+			r.deployments = append(r.deployments, d)
+		case "ConfigMap":
+			r.configMaps[object.GetName()] = true
 		case "Service":
 			var s corev1.Service
 			into(t, object, &s)
@@ -57,8 +62,7 @@ func into(t *testing.T, object *unstructured.Unstructured, typed any) {
 }
 
 // containers returns all containers of the pod.
-func (r *release) containers() []corev1.Container {
-	pod := r.deployment.Spec.Template.Spec
+func containers(pod *corev1.PodSpec) []corev1.Container {
 	return slices.Concat(pod.InitContainers, pod.Containers)
 }
 
@@ -71,9 +75,14 @@ func has(containers []corev1.Container, port intstr.IntOrString) bool {
 	})
 }
 
-// selects reports whether match labels select the pod.
-func (r *release) selects(matchLabels map[string]string) bool {
-	return len(matchLabels) > 0 && labels.SelectorFromSet(matchLabels).Matches(labels.Set(r.deployment.Spec.Template.Labels))
+// selected returns the pods that match labels select, one for each Deployment.
+func (r *release) selected(matchLabels map[string]string) (pods []*corev1.PodSpec) {
+	for _, d := range r.deployments {
+		if len(matchLabels) > 0 && labels.SelectorFromSet(matchLabels).Matches(labels.Set(d.Spec.Template.Labels)) {
+			pods = append(pods, &d.Spec.Template.Spec)
+		}
+	}
+	return pods
 }
 
 // answers reports whether a Service of this name has the port.
@@ -83,8 +92,8 @@ func (r *release) answers(host string, port int32) bool {
 
 // TestReferences: references between objects resolve, which no schema verifies.
 func TestReferences(t *testing.T) {
-	for overlay, mode := range overlays {
-		for from, rendered := range map[string][]byte{"overlay " + overlay: kustomize(t, overlay), "chart, mode " + mode: helm(t, "--set", "mode="+mode)} {
+	for overlay, values := range overlays {
+		for from, rendered := range map[string][]byte{"overlay " + overlay: kustomize(t, overlay), "chart, " + values: helm(t, "--set", values)} {
 			for _, wrong := range wrongReferences(t, rendered) {
 				t.Errorf("%s: %s", from, wrong)
 			}
@@ -114,6 +123,8 @@ func TestWrongReferences(t *testing.T) {
 		{"shared", "  - interval: 15s\n    path: /metrics\n    port: admin", "  - port: metrics", "no container has the port of"},
 		{"shared", "    kind: Deployment\n    name: keyward", "    kind: Deployment\n    name: other", "scales other"},
 		{"shared", "      labels:\n        app.kubernetes.io/instance: keyward", "      labels:\n        app.kubernetes.io/instance: other", "selects no pod"},
+		{"central", "          name: keyward-console-config", "          name: keyward-other-config", "volume config is a ConfigMap that does not exist"},
+		{"central", "      labels:\n        app.kubernetes.io/instance: keyward\n        app.kubernetes.io/name: keyward-console", "      labels:\n        app.kubernetes.io/instance: keyward\n        app.kubernetes.io/name: keyward", "selects the pods of 2 Deployments"},
 		{"envoy-gateway", "- name: keyward\n        port: 9191", "- name: keyward\n        port: 9999", "which does not exist"},
 	} {
 		rendered := string(kustomize(t, c.overlay))
@@ -138,55 +149,81 @@ func (r *release) wrong(t *testing.T, object *unstructured.Unstructured) (proble
 		found, _, _ := unstructured.NestedStringMap(object.Object, path...)
 		return found
 	}
+	// of returns the containers of the pods that the object selects.
+	of := func(path ...string) []corev1.Container {
+		pods := r.selected(at(path...))
+		complain(len(pods) > 0, "selects no pod")
+		if complain(len(pods) < 2, "selects the pods of %d Deployments", len(pods)); len(pods) == 0 {
+			return nil
+		}
+		return containers(pods[0])
+	}
 	switch object.GetKind() {
-	case "Deployment":
-		for _, c := range r.containers() {
-			for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
-				// The kubelet looks up a name in this container only.
-				among := []corev1.Container{c}
-				if probe != nil && probe.HTTPGet.Port.Type == intstr.Int {
-					among = r.containers()
-				}
-				complain(probe == nil || has(among, probe.HTTPGet.Port), "container %s is probed at a port that it does not have", c.Name)
-			}
+	case "Deployment", "Job":
+		template, _ := podTemplate(t, object)
+		for _, volume := range template.Spec.Volumes {
+			complain(volume.ConfigMap == nil || r.configMaps[volume.ConfigMap.Name], "volume %s is a ConfigMap that does not exist", volume.Name)
+		}
+		for _, wrong := range wrongProbes(&template.Spec) {
+			complain(false, "%s", wrong)
 		}
 	case "Service":
 		var s corev1.Service
 		into(t, object, &s)
-		complain(r.selects(s.Spec.Selector), "selects no pod")
+		among := of("spec", "selector")
 		for _, p := range s.Spec.Ports {
-			complain(has(r.containers(), p.TargetPort), "no container has the port %s", &p.TargetPort)
+			complain(has(among, p.TargetPort), "no container has the port %s", &p.TargetPort)
 		}
 	case "PodDisruptionBudget":
-		complain(r.selects(at("spec", "selector", "matchLabels")), "selects no pod")
+		of("spec", "selector", "matchLabels")
 	case "NetworkPolicy":
-		complain(r.selects(at("spec", "podSelector", "matchLabels")), "selects no pod")
+		among := of("spec", "podSelector", "matchLabels")
 		var n networkingv1.NetworkPolicy
 		into(t, object, &n)
 		for _, rule := range n.Spec.Ingress {
 			for _, p := range rule.Ports {
-				complain(p.Port.Type == intstr.Int && has(r.containers(), *p.Port), "no container has the port %s", p.Port)
+				complain(p.Port.Type == intstr.Int && has(among, *p.Port), "no container has the port %s", p.Port)
 			}
 		}
 	case "PodMonitor":
-		complain(r.selects(at("spec", "selector", "matchLabels")), "selects no pod")
+		among := of("spec", "selector", "matchLabels")
 		endpoints, _, _ := unstructured.NestedSlice(object.Object, "spec", "podMetricsEndpoints")
 		for _, e := range endpoints {
-			complain(has(r.containers(), intstr.FromString(e.(map[string]any)["port"].(string))), "no container has the port of %v", e)
+			complain(has(among, intstr.FromString(e.(map[string]any)["port"].(string))), "no container has the port of %v", e)
 		}
 	case "HorizontalPodAutoscaler":
 		var h autoscalingv2.HorizontalPodAutoscaler
 		into(t, object, &h)
-		complain(h.Spec.ScaleTargetRef.Name == r.deployment.Name, "scales %s", h.Spec.ScaleTargetRef.Name)
-		complain(r.deployment.Spec.Replicas == nil, "the Deployment sets replicas itself")
+		i := slices.IndexFunc(r.deployments, func(d *appsv1.Deployment) bool { return d.Name == h.Spec.ScaleTargetRef.Name })
+		if complain(i >= 0, "scales %s", h.Spec.ScaleTargetRef.Name); i < 0 {
+			break
+		}
+		complain(r.deployments[i].Spec.Replicas == nil, "the Deployment sets replicas itself")
 		scaled := h.Spec.Metrics[0].ContainerResource.Container
-		complain(slices.ContainsFunc(r.deployment.Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == scaled }), "no container is called %s", scaled)
+		complain(slices.ContainsFunc(r.deployments[i].Spec.Template.Spec.Containers, func(c corev1.Container) bool { return c.Name == scaled }), "no container is called %s", scaled)
 	case "SecurityPolicy":
 		backends, _, _ := unstructured.NestedSlice(object.Object, "spec", "extAuth", "grpc", "backendRefs")
 		complain(len(backends) == 1, "asks %d services", len(backends))
 		for _, b := range backends {
 			b := b.(map[string]any)
 			complain(r.answers(fmt.Sprintf("%s.%s.svc.cluster.local", b["name"], object.GetNamespace()), int32(b["port"].(int64))), "asks %v, which does not exist", b)
+		}
+	}
+	return problems
+}
+
+// wrongProbes returns the probes of a pod at ports that it does not have.
+func wrongProbes(pod *corev1.PodSpec) (problems []string) {
+	for _, c := range containers(pod) {
+		for _, probe := range []*corev1.Probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+			// The kubelet looks up a name in this container only.
+			among := []corev1.Container{c}
+			if probe != nil && probe.HTTPGet.Port.Type == intstr.Int {
+				among = containers(pod)
+			}
+			if probe != nil && !has(among, probe.HTTPGet.Port) {
+				problems = append(problems, fmt.Sprintf("container %s is probed at a port that it does not have", c.Name))
+			}
 		}
 	}
 	return problems
@@ -259,6 +296,7 @@ func TestKeywardConfigs(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	t.Setenv("KEYWARD_STORE_URL", "postgres://keyward@db.example.com/keyward")
 	for overlay := range overlays {
 		for _, object := range objects(t, kustomize(t, overlay)) {
 			text, found, _ := unstructured.NestedString(object.Object, "data", "keyward.yaml")

@@ -12,14 +12,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// overlays are the overlays of deploy/kubernetes, with the equivalent mode of
+// overlays are the overlays of deploy/kubernetes, with the equivalent values of
 // the chart.
 var overlays = map[string]string{
-	"shared":        "shared",
-	"sidecar":       "sidecar",
-	"istio":         "istio",
-	"envoy-gateway": "envoyGateway",
+	"shared":        "mode=shared",
+	"central":       central,
+	"sidecar":       "mode=sidecar",
+	"istio":         "mode=istio",
+	"envoy-gateway": "mode=envoyGateway",
 }
+
+// central are the values with a database.
+const central = "mode=shared,keys.create=false,store.urlSecret=keyward-database,store.migrateSecret=keyward-owner-database,console.urlSecret=keyward-console-database"
 
 const chart = "../helm/keyward"
 

@@ -15,12 +15,12 @@ import (
 // needs.
 func TestSameObjects(t *testing.T) {
 	kinds := loadCustom(t)
-	for overlay, mode := range overlays {
+	for overlay, values := range overlays {
 		left := normal(t, kinds, kustomize(t, overlay))
-		right := normal(t, kinds, helm(t, "--set", "mode="+mode))
+		right := normal(t, kinds, helm(t, "--set", values))
 		for name := range maps.Keys(union(left, right)) {
 			if difference := cmp.Diff(left[name], right[name]); difference != "" {
-				t.Errorf("%s of overlay %s (-) and of the chart in mode %s (+) differ:\n%s", name, overlay, mode, difference)
+				t.Errorf("%s of overlay %s (-) and of the chart with %s (+) differ:\n%s", name, overlay, values, difference)
 			}
 		}
 	}

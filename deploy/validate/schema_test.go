@@ -41,7 +41,7 @@ func problem(t *testing.T, schema *jsonschema.Schema, configuration []byte) erro
 func TestConfigurationsMatchSchema(t *testing.T) {
 	compiled := publishedSchema(t)
 	configurations := map[string]string{}
-	for _, pattern := range []string{"../examples/*.yaml", "../kubernetes/base/keyward.yaml", "../../config/testdata/*.yaml"} {
+	for _, pattern := range []string{"../examples/*.yaml", "../kubernetes/base/keyward.yaml", "../kubernetes/overlays/central/keyward*.yaml", "../../config/testdata/*.yaml"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: no files, %v", pattern, err)

@@ -27,8 +27,8 @@ typed_config:
 // router. No other filter can then add fields that are not checked.
 func TestEnvoyRemovesTrailers(t *testing.T) {
 	configs := envoyFiles(t)
-	for overlay, mode := range overlays {
-		for from, rendered := range map[string][]byte{"overlay " + overlay: kustomize(t, overlay), "chart, mode " + mode: helm(t, "--set", "mode="+mode)} {
+	for overlay, values := range overlays {
+		for from, rendered := range map[string][]byte{"overlay " + overlay: kustomize(t, overlay), "chart, " + values: helm(t, "--set", values)} {
 			for _, object := range objects(t, rendered) {
 				if text, found, _ := unstructured.NestedString(object.Object, "data", "envoy.yaml"); found {
 					configs[from] = text
@@ -36,7 +36,7 @@ func TestEnvoyRemovesTrailers(t *testing.T) {
 			}
 		}
 	}
-	for _, from := range []string{"envoy.yaml", "deploy/envoy-http/envoy.yaml", "overlay sidecar", "chart, mode sidecar"} {
+	for _, from := range []string{"envoy.yaml", "deploy/envoy-http/envoy.yaml", "overlay sidecar", "chart, mode=sidecar"} {
 		if configs[from] == "" {
 			t.Errorf("%s has no Envoy configuration that asks Keyward", from)
 		}

@@ -49,12 +49,12 @@ func (k custom) checkAll(t *testing.T, rendered []byte) error {
 // operator would accept everything that kustomize and the chart render.
 func TestManifests(t *testing.T) {
 	kinds := loadCustom(t)
-	for overlay, mode := range overlays {
+	for overlay, values := range overlays {
 		if err := kinds.checkAll(t, kustomize(t, overlay)); err != nil {
 			t.Errorf("overlay %s: %v", overlay, err)
 		}
-		if err := kinds.checkAll(t, helm(t, "--set", "mode="+mode)); err != nil {
-			t.Errorf("chart, mode %s: %v", mode, err)
+		if err := kinds.checkAll(t, helm(t, "--set", values)); err != nil {
+			t.Errorf("chart, %s: %v", values, err)
 		}
 	}
 }
@@ -81,6 +81,7 @@ func TestBrokenManifests(t *testing.T) {
 		{"invalid interval", "shared", "interval: 15s", "interval: often", "interval"},
 		{"kind in another version", "shared", "monitoring.coreos.com/v1", "monitoring.coreos.com/v2", "unknown kind"},
 		{"rule that the policy's schema declares", "envoy-gateway", "backendRefs:\n      - name: keyward", "backendRefs:\n      - kind: Pod\n        name: keyward", "BackendRefs only supports Service"},
+		{"Job that restarts forever", "central", "restartPolicy: Never", "restartPolicy: Always", "restartPolicy"},
 		{"unknown retry condition", "envoy-gateway", "- refused-stream", "- refused-steam", "Unsupported value"},
 		{"invalid time", "envoy-gateway", "timeout: 500ms", "timeout: 0.25s", "timeout"},
 	} {

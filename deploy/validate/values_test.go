@@ -8,9 +8,6 @@ import (
 // TestValues: each value that an operator can set has an effect.
 func TestValues(t *testing.T) {
 	before := map[string]string{}
-	for _, mode := range overlays {
-		before[mode] = string(helm(t, "--set", "mode="+mode))
-	}
 	for _, c := range []struct{ mode, set, want string }{
 		{"shared", "image.digest=sha256:" + strings.Repeat("a", 64), "image: registry.example.com/keyward@sha256:aaaa"},
 		{"shared", "image.repository=example.org/k", "image: example.org/k:v0.0.0"},
@@ -26,6 +23,17 @@ func TestValues(t *testing.T) {
 		{"shared", "networkPolicy.clients[0].ipBlock.cidr=10.0.0.0/8", "cidr: 10.0.0.0/8"},
 		{"shared", "networkPolicy.egress[0].ports[0].port=53", "- ports:\n      - port: 53"},
 		{"shared", "podMonitor.enabled=false", "!kind: PodMonitor"},
+		{"shared", "store.urlSecret=db", "secretName: db"},
+		{"shared", "store.urlSecret=db", "{port: 5432, protocol: TCP}"},
+		{"central", "store.migrateSecret=", "!kind: Job"},
+		{"central", "console.urlSecret=", "!name: keyward-console"},
+		{"central", "console.replicas=3", "replicas: 3"},
+		{"central", "console.config=log: {level: debug}", "log: {level: debug}"},
+		{"central", "networkPolicy.egress[0].ports[0].port=6432", "!{port: 5432, protocol: TCP}"},
+		{"central", "networkPolicy.consoleClients[0].ipBlock.cidr=10.0.0.0/8", "!keyward-console-client"},
+		{"central", "networkPolicy.enabled=false", "!kind: NetworkPolicy"},
+		{"central", "podMonitor.enabled=false", "!kind: PodMonitor"},
+		{"central", "imagePullSecrets[0].name=pull", "imagePullSecrets:\n      - name: pull\n      securityContext"},
 		{"sidecar", "sidecar.envoy.config=admin: {}", "admin: {}"},
 		{"sidecar", "sidecar.envoy.resources.limits.memory=1Gi", "memory: 1Gi"},
 		{"sidecar", "sidecar.containers[0].name=shop,sidecar.containers[0].image=shop:1", "container: shop"},
@@ -38,12 +46,19 @@ func TestValues(t *testing.T) {
 		{"envoyGateway", "envoyGateway.backend.name=shop", "name: shop, port: 80"},
 		{"envoyGateway", "envoyGateway.proxyNamespace=proxies", "kubernetes.io/metadata.name: proxies"},
 	} {
-		rendered := string(helm(t, "--set", "mode="+c.mode, "--set", c.set))
+		values := "mode=" + c.mode
+		if c.mode == "central" {
+			values = central
+		}
+		if before[values] == "" {
+			before[values] = string(helm(t, "--set", values))
+		}
+		rendered := string(helm(t, "--set", values, "--set", c.set))
 		want, absent := strings.CutPrefix(c.want, "!")
 		if strings.Contains(rendered, want) == absent {
 			t.Errorf("mode %s with %s: want %s", c.mode, c.set, c.want)
 		}
-		if strings.Contains(before[c.mode], want) != absent {
+		if strings.Contains(before[values], want) != absent {
 			t.Errorf("mode %s also has %q without %s", c.mode, want, c.set)
 		}
 	}
@@ -51,9 +66,23 @@ func TestValues(t *testing.T) {
 
 // TestNoValues: values that the schema does not define are refused.
 func TestNoValues(t *testing.T) {
-	for _, bad := range []string{"mode=central", "replicas=3", "image.digest=sha256:abc", "autoscaling.minReplicas=none", "podMonitor.enabled=maybe", "resources.limit.memory=1Gi"} {
+	for _, bad := range []string{"mode=central", "replicas=3", "image.digest=sha256:abc", "autoscaling.minReplicas=none", "podMonitor.enabled=maybe", "store.url=postgres://db", "console.replicas=0", "resources.limit.memory=1Gi"} {
 		if _, complaint, err := try(t, tool(t, "helm"), helmArgs([]string{"--set", bad})...); err == nil || !strings.Contains(complaint, "specifications of the schema") {
 			t.Errorf("%s: got %v, %s", bad, err, complaint)
+		}
+	}
+}
+
+// TestContradictingValues: values that cannot work together are refused, with what to do.
+func TestContradictingValues(t *testing.T) {
+	for set, want := range map[string]string{
+		"console.urlSecret=c":                     "need store.urlSecret",
+		"store.migrateSecret=m":                   "need store.urlSecret",
+		"mode=sidecar,store.urlSecret=s":          "needs config",
+		"store.urlSecret=s,store.migrateSecret=m": "needs keys.create=false",
+	} {
+		if _, complaint, err := try(t, tool(t, "helm"), helmArgs([]string{"--set", set})...); err == nil || !strings.Contains(complaint, want) {
+			t.Errorf("%s: got %v, %s", set, err, complaint)
 		}
 	}
 }

@@ -16,6 +16,12 @@ const (
 // seconds, the test ends with the last error.
 func Succeeds(t testing.TB, check func() error) {
 	t.Helper()
+	SucceedsWithin(t, limit, check)
+}
+
+// SucceedsWithin is Succeeds for what may take longer, or must not take as long.
+func SucceedsWithin(t testing.TB, limit time.Duration, check func() error) {
+	t.Helper()
 	deadline := time.Now().Add(limit)
 	for err := check(); err != nil; err = check() {
 		if time.Now().After(deadline) {

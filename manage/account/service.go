@@ -38,7 +38,7 @@ func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Actio
 	return err
 }
 
-// change makes a change of the state file with its entry in the log.
+// change makes a change of the state with its entry in the log.
 func (s *Service) change(ctx context.Context, e *audit.Entry, change func(seq int64) error) error {
 	made := func(seq int64) error { return asStateError(change(seq)) }
 	if s.Records.Audit == nil {
@@ -51,7 +51,7 @@ func (s *Service) change(ctx context.Context, e *audit.Entry, change func(seq in
 	return fault.Of(err)
 }
 
-// asStateError makes an Error of what the state file returned.
+// asStateError makes an Error of what the state returned.
 func asStateError(err error) error {
 	switch {
 	case err == nil:
@@ -59,6 +59,6 @@ func asStateError(err error) error {
 	case errors.Is(err, state.ErrNotFound):
 		return &fault.Error{Code: fault.NotFound, Detail: "there is no such session or link, or it has ended", Cause: err}
 	default:
-		return &fault.Error{Code: fault.StoreUnavailable, Detail: "the state file cannot be read or written", Cause: err}
+		return &fault.Error{Code: fault.StoreUnavailable, Detail: "the state cannot be read or written", Cause: err}
 	}
 }

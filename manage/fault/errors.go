@@ -150,6 +150,8 @@ func Of(err error) error {
 	switch {
 	case err == nil || AsError(err) != nil:
 		return err
+	case errors.Is(err, store.ErrUncertain):
+		return &Error{Code: StoreUnavailable, Detail: "the store did not answer whether the change was made: look, or send the request again with the same Idempotency-Key", Cause: err}
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return &Error{Code: StoreUnavailable, Detail: "the change took too long", Cause: err}
 	case errors.Is(err, store.ErrNotFound):

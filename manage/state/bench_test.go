@@ -7,7 +7,7 @@ import (
 
 // BenchmarkFind measures what a request with a session costs.
 func BenchmarkFind(b *testing.B) {
-	db := openState(b, statePath(b), nil)
+	db := newFile(b).open(b, nil)
 	_, cookie := login(b, db, Login{User: "ada"})
 	b.ReportAllocs()
 	for b.Loop() {
@@ -20,7 +20,7 @@ func BenchmarkFind(b *testing.B) {
 // BenchmarkOperation measures what an Idempotency-Key adds to a change: Begin,
 // which is synced, and Finish.
 func BenchmarkOperation(b *testing.B) {
-	db := openState(b, statePath(b), nil)
+	db := newFile(b).open(b, nil)
 	answer := make([]byte, 500)
 	b.ReportAllocs()
 	for n := 0; b.Loop(); n++ {

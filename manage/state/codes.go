@@ -44,7 +44,7 @@ func (c Codes) Issue(ctx context.Context, entry int64, purpose Purpose, subject,
 		return authz.Secret{}, Code{}, fmt.Errorf("issuing a code: %w", err)
 	}
 	expires := toMillis(c.db.now().Add(ttl))
-	_, err = c.db.changeOne(ctx, powerCut, entry, `INSERT INTO code (hash, purpose, subject, version, expires) VALUES (?, ?, ?, ?, ?)
+	_, err = c.db.changeOne(ctx, powerCut, entry, `INSERT INTO state_code (hash, purpose, subject, version, expires) VALUES (?1, ?2, ?3, ?4, ?5)
 		ON CONFLICT (purpose, subject) DO UPDATE SET hash = excluded.hash, version = excluded.version, expires = excluded.expires`,
 		hash, string(purpose), subject, version, expires)
 	if err != nil {
@@ -59,8 +59,10 @@ func (c Codes) Peek(ctx context.Context, purpose Purpose, token authz.Secret) (C
 	if !ok {
 		return Code{}, fmt.Errorf("reading a code: %w", ErrNotFound)
 	}
-	code, err := scanCode(c.db.reading.QueryRowContext(ctx, `SELECT subject, version, expires FROM code
-		WHERE hash = ? AND purpose = ? AND expires > ?`, hash, string(purpose), toMillis(c.db.now())))
+	q, done := c.db.storage.reader(ctx)
+	defer done()
+	code, err := scanCode(q.row(`SELECT subject, version, expires FROM state_code
+		WHERE hash = ?1 AND purpose = ?2 AND expires > ?3`, hash, string(purpose), toMillis(c.db.now())))
 	if err != nil {
 		return Code{}, fmt.Errorf("reading a code: %w", err)
 	}
@@ -76,9 +78,9 @@ func (c Codes) Consume(ctx context.Context, purpose Purpose, token authz.Secret)
 	if !ok {
 		return Code{}, fmt.Errorf("consuming a code: %w", ErrNotFound)
 	}
-	err = c.db.write(ctx, powerCut, func(tx *sql.Tx) error {
-		code, err = scanCode(tx.QueryRowContext(ctx, `DELETE FROM code
-			WHERE hash = ? AND purpose = ? AND expires > ? RETURNING subject, version, expires`, hash, string(purpose), toMillis(c.db.now())))
+	err = c.db.write(ctx, powerCut, func(tx *transaction) error {
+		code, err = scanCode(tx.row(`DELETE FROM state_code
+			WHERE hash = ?1 AND purpose = ?2 AND expires > ?3 RETURNING subject, version, expires`, hash, string(purpose), toMillis(c.db.now())))
 		return err
 	})
 	if err != nil {
@@ -103,7 +105,7 @@ func scanCode(row *sql.Row) (code Code, err error) {
 // Cancel ends the code for this purpose and subject, if there is one: its subject
 // was deleted, or has what the code was for.
 func (c Codes) Cancel(ctx context.Context, purpose Purpose, subject string) error {
-	_, err := c.db.changeOne(ctx, powerCut, 0, `DELETE FROM code WHERE purpose = ? AND subject = ?`, string(purpose), subject)
+	_, err := c.db.changeOne(ctx, powerCut, 0, `DELETE FROM state_code WHERE purpose = ?1 AND subject = ?2`, string(purpose), subject)
 	if err != nil {
 		return fmt.Errorf("canceling a code: %w", err)
 	}

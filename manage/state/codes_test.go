@@ -11,7 +11,9 @@ import (
 
 // TestCode: a code is valid for its purpose, until it is used, or its time is
 // over, or a newer one is issued.
-func TestCode(t *testing.T) {
+func TestCode(t *testing.T) { onEach(t, testCode) }
+
+func testCode(t *testing.T, newPlace newPlace) {
 	type fixture struct {
 		db    *DB
 		clock *clock
@@ -40,7 +42,7 @@ func TestCode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := newClock()
-			f := &fixture{db: openState(t, statePath(t), clock), clock: clock}
+			f := &fixture{db: newPlace(t).open(t, clock), clock: clock}
 			var err error
 			f.code, _, err = f.db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 			want(t, "issue", err, nil)
@@ -77,8 +79,10 @@ func consume(t *testing.T, db *DB, code authz.Secret) error {
 	return err
 }
 
-func TestIssueRefuses(t *testing.T) {
-	db := openState(t, statePath(t), nil)
+func TestIssueRefuses(t *testing.T) { onEach(t, testIssueRefuses) }
+
+func testIssueRefuses(t *testing.T, newPlace newPlace) {
+	db := newPlace(t).open(t, nil)
 	for name, c := range map[string]struct {
 		purpose Purpose
 		ttl     time.Duration
@@ -92,9 +96,11 @@ func TestIssueRefuses(t *testing.T) {
 }
 
 // TestConsumeOnce: of many calls at once, through two handles, one succeeds.
-func TestConsumeOnce(t *testing.T) {
-	path := statePath(t)
-	handles := []*DB{openState(t, path, nil), openState(t, path, nil)}
+func TestConsumeOnce(t *testing.T) { onEach(t, testConsumeOnce) }
+
+func testConsumeOnce(t *testing.T, newPlace newPlace) {
+	shared := newPlace(t)
+	handles := []*DB{shared.open(t, nil), shared.open(t, nil)}
 	for range 10 {
 		code, _, err := handles[0].Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 		want(t, "issue", err, nil)

@@ -24,7 +24,7 @@ func TestFilesArePrivate(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "keyward.db")
-	db := openState(t, path, nil)
+	db := openFileAt(t, path)
 	if _, _, err := db.Codes.Issue(t.Context(), 0, PurposeSetup, "", "v1", time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -166,10 +166,10 @@ func TestOpenAtOnce(t *testing.T) {
 // until the context ends, and reading does not wait.
 func TestWaitForAnotherChange(t *testing.T) {
 	path := statePath(t)
-	first, second := openState(t, path, nil), openState(t, path, nil)
+	first, second := openFileAt(t, path), openFileAt(t, path)
 	code, _, err := first.Codes.Issue(t.Context(), 0, PurposeSetup, "", "v1", time.Minute)
 	want(t, "issue", err, nil)
-	tx, err := first.synced.Begin()
+	tx, err := fileOf(first).synced.Begin()
 	want(t, "begin", err, nil)
 	for name, db := range map[string]*DB{"same handle": first, "other handle": second} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -200,8 +200,8 @@ func TestWaitForAnotherChange(t *testing.T) {
 // TestConnections: a change is synced on the connection that is for that, and
 // nothing can be changed on those that read.
 func TestConnections(t *testing.T) {
-	db := openState(t, statePath(t), nil)
-	for pool, want := range map[*sql.DB]string{db.synced: "2 wal 0", db.lazy: "1 wal 0", db.reading: "1 wal 1"} {
+	db := newFile(t).open(t, nil)
+	for pool, want := range map[*sql.DB]string{fileOf(db).synced: "2 wal 0", fileOf(db).lazy: "1 wal 0", fileOf(db).reading: "1 wal 1"} {
 		var synchronous, queryOnly int
 		var mode string
 		if err := pool.QueryRow(`SELECT synchronous, journal_mode, query_only
@@ -218,7 +218,7 @@ func TestConnections(t *testing.T) {
 // while no synced one can be.
 func TestSurvivesPowerCut(t *testing.T) {
 	c := newClock()
-	db := openState(t, statePath(t), c)
+	db := newFile(t).open(t, c)
 	ctx := t.Context()
 	session, cookie := login(t, db, Login{User: "ada"})
 	code, _, err := db.Codes.Issue(ctx, 0, PurposePassword, "ada", "v1", time.Hour)
@@ -229,7 +229,7 @@ func TestSurvivesPowerCut(t *testing.T) {
 		want(t, "begin", err, nil)
 		attempts = append(attempts, a)
 	}
-	only, err := db.synced.Conn(ctx)
+	only, err := fileOf(db).synced.Conn(ctx)
 	want(t, "connection", err, nil)
 	c.advance(10 * time.Minute)
 	for name, change := range map[string]struct {
@@ -292,7 +292,7 @@ func TestJunkIsNotLookedUp(t *testing.T) {
 // TestNoSecretIsStored: neither a cookie nor a code stands in the file.
 func TestNoSecretIsStored(t *testing.T) {
 	path := statePath(t)
-	db := openState(t, path, nil)
+	db := openFileAt(t, path)
 	_, cookie, err := db.Sessions.Create(t.Context(), Login{User: "ada", Method: LoginPassword})
 	want(t, "create", err, nil)
 	code, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
@@ -311,9 +311,11 @@ func TestNoSecretIsStored(t *testing.T) {
 }
 
 // TestSweep removes what has expired, and nothing else.
-func TestSweep(t *testing.T) {
+func TestSweep(t *testing.T) { onEach(t, testSweep) }
+
+func testSweep(t *testing.T, newPlace newPlace) {
 	c := newClock()
-	db := openState(t, statePath(t), c)
+	db := newPlace(t).open(t, c)
 	for n := range sweepBatch + 1 {
 		_, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, fmt.Sprint("user", n), "v1", time.Hour)
 		want(t, "issue", err, nil)
@@ -338,7 +340,7 @@ func TestSweep(t *testing.T) {
 	} {
 		c.advance(step.after)
 		want(t, "sweep", db.Sweep(t.Context()), nil)
-		if s, o, i := rows(t, db, "session"), rows(t, db, "code"), rows(t, db, "idempotency"); s != step.sessions || o != step.codes || i != step.idempotency {
+		if s, o, i := rows(t, db, "state_session"), rows(t, db, "state_code"), rows(t, db, "state_idempotency"); s != step.sessions || o != step.codes || i != step.idempotency {
 			t.Errorf("at %s: %d sessions, %d codes, %d keys; want %+v", c.now(), s, o, i, step)
 		}
 	}

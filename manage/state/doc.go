@@ -9,12 +9,13 @@
 // credentials does adds a row.
 //
 // The storage is one SQLite file in WAL mode, which several processes of one
-// machine may have open. It does not work on a network file system.
+// machine may have open, but not one on a network file system; or, for several
+// machines, the Postgres database that has their records. Both give the same
+// guarantees: a code is consumed at most once, an idempotency key starts one attempt
+// at a time, and what is reported as ended stays ended after a power cut.
 //
-// A storage for several machines implements the methods of Sessions, Codes and
-// Idempotency with the same guarantees: a code is consumed exactly once, an
-// idempotency key starts one attempt at a time, what is reported as ended stays
-// ended after a power cut, and an attempt is taken over only after the process
-// that made it has ended. Only the last needs another mechanism there than the
-// lock of owner_linux.go.
+// They differ in when an attempt is taken over whose process did not end it. In a
+// file, when that process has ended, which the lock of owner_linux.go shows. In
+// Postgres, a minute after the attempt began: see the type postgres, which also says
+// what an attempt of a program must not rely on that stands still for so long.
 package state

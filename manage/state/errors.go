@@ -3,7 +3,8 @@ package state
 import "errors"
 
 // What the storage refuses; each is matched by errors.Is. Every other error
-// means that the storage is unavailable, never that the client may proceed.
+// means that the storage is unavailable, never that the client may proceed. With
+// database.ErrUncertain the change may have been made.
 var (
 	// ErrNotFound: there is no such session, code or attempt, or it has expired,
 	// was used or was ended.

@@ -74,29 +74,44 @@ func (i Idempotency) begin(ctx context.Context, op Operation) (attempt Attempt, 
 	hash := op.hash()
 	// An answer needs no change. Whatever else this finds is read again below, where
 	// nothing else changes it.
-	if attempt, err := i.find(ctx, i.db.reading, op, hash); err != nil || attempt.Answer != nil {
-		return attempt, err
+	if found, err := i.look(ctx, op, hash); err != nil || found != nil && found.answer != nil {
+		return found.attempt(), err
 	}
-	err = i.db.write(ctx, powerCut, func(tx *sql.Tx) error {
-		attempt, err = i.find(ctx, tx, op, hash)
-		switch {
-		case err != nil || attempt.Answer != nil:
+	var released func()
+	err = i.db.write(ctx, powerCut, func(tx *transaction) error {
+		var err error
+		if released, err = i.db.unreleased.release(tx); err != nil {
 			return err
-		case attempt.Resumed:
-			_, err = tx.ExecContext(ctx, `UPDATE idempotency SET owner = ?, attempt = ? WHERE hash = ?`, i.db.owner.number, number, hash)
-		default:
-			attempt.RecordID = op.RecordID
-			err = i.insert(ctx, tx, op, hash, number)
 		}
-		attempt.hash, attempt.number = hash, number
+		found, err := i.find(tx.queries, op, hash)
+		switch {
+		case err != nil:
+			return err
+		case found == nil:
+			attempt = Attempt{RecordID: op.RecordID}
+			err = i.insert(tx, op, hash, number)
+		case found.answer != nil:
+			attempt = found.attempt()
+			return nil
+		case !tx.ended(found.owner):
+			return ErrRunning
+		default:
+			attempt = found.attempt()
+			_, err = tx.exec(`UPDATE state_idempotency SET owner = ?1, attempt = ?2 WHERE hash = ?3`, tx.owner, number, hash)
+		}
+		if err == nil {
+			attempt.hash, attempt.number = hash, number
+		}
 		return err
 	})
 	if err == nil {
+		released()
 		return attempt, nil
 	}
 	if attempt.number == number {
-		// The context may have ended during a commit that took place after all. An
-		// attempt that is not known to its caller would be running for a day.
+		// The commit may have taken place without an answer, or after the context
+		// ended. An attempt that is not known to its caller would be running for a day,
+		// or for its lease.
 		_ = i.Release(context.WithoutCancel(ctx), attempt)
 	}
 	return Attempt{}, err
@@ -112,43 +127,61 @@ func (op Operation) hash() []byte {
 	return sum[:]
 }
 
-// find returns what is stored of an operation: its answer, that it can be
-// resumed, or nothing. It returns an error if the operation must not begin.
-func (i Idempotency) find(ctx context.Context, q queryer, op Operation, hash []byte) (Attempt, error) {
-	var attempt Attempt
+// stored is what is stored of an operation.
+type stored struct {
+	record string
+	owner  int64  // of the attempt
+	answer []byte // nil: the attempt is not finished
+}
+
+// attempt returns the answer, or the attempt that resumes the stored one.
+func (s *stored) attempt() Attempt {
+	if s == nil {
+		return Attempt{}
+	}
+	return Attempt{RecordID: s.record, Answer: s.answer, Resumed: s.answer == nil}
+}
+
+// look is find without a transaction.
+func (i Idempotency) look(ctx context.Context, op Operation, hash []byte) (*stored, error) {
+	q, done := i.db.storage.reader(ctx)
+	defer done()
+	return i.find(q, op, hash)
+}
+
+// find returns what is stored of an operation, or nil. ErrReused: that is of another
+// request.
+func (i Idempotency) find(q queries, op Operation, hash []byte) (*stored, error) {
+	var found stored
 	var digest []byte
-	var owner int64
-	err := q.QueryRowContext(ctx, `SELECT record, digest, owner, answer FROM idempotency WHERE hash = ? AND expires > ?`,
-		hash, toMillis(i.db.now())).Scan(&attempt.RecordID, &digest, &owner, &attempt.Answer)
+	err := q.row(`SELECT record, digest, owner, answer FROM state_idempotency WHERE hash = ?1 AND expires > ?2`,
+		hash, toMillis(i.db.now())).Scan(&found.record, &digest, &found.owner, &found.answer)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return Attempt{}, nil
+		return nil, nil
 	case err != nil:
-		return Attempt{}, err
+		return nil, err
 	case string(digest) != string(op.Digest[:]):
-		return Attempt{}, ErrReused
-	case attempt.Answer != nil:
-		return attempt, nil
-	case !i.db.owner.ended(owner):
-		return Attempt{}, ErrRunning
+		return nil, ErrReused
 	}
-	attempt.Resumed = true
-	return attempt, nil
+	return &found, nil
 }
 
 // insert stores a new operation, in place of one that has expired.
-func (i Idempotency) insert(ctx context.Context, tx *sql.Tx, op Operation, hash []byte, number int64) error {
+func (i Idempotency) insert(tx *transaction, op Operation, hash []byte, number int64) error {
 	var keys, size int
-	err := tx.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(size), 0) FROM idempotency WHERE caller = ?`, op.Caller).Scan(&keys, &size)
+	err := tx.row(`SELECT count(*), coalesce(sum(size), 0) FROM state_idempotency WHERE caller = ?1`, op.Caller).Scan(&keys, &size)
 	if err != nil {
 		return err
 	}
 	if keys >= maxKeysPerCaller || size >= maxBytesPerCaller {
 		return ErrFull
 	}
-	_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO idempotency (hash, caller, digest, record, owner, attempt, answer, size, expires)
-		VALUES (?, ?, ?, ?, ?, ?, NULL, 0, ?)`,
-		hash, op.Caller, op.Digest[:], op.RecordID, i.db.owner.number, number, toMillis(i.db.now().Add(idempotencyTTL)))
+	_, err = tx.exec(`INSERT INTO state_idempotency (hash, caller, digest, record, owner, attempt, answer, size, expires)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, 0, ?7)
+		ON CONFLICT (hash) DO UPDATE SET caller = excluded.caller, digest = excluded.digest, record = excluded.record, owner = excluded.owner,
+			attempt = excluded.attempt, answer = excluded.answer, size = excluded.size, expires = excluded.expires`,
+		hash, op.Caller, op.Digest[:], op.RecordID, tx.owner, number, toMillis(i.db.now().Add(idempotencyTTL)))
 	return err
 }
 
@@ -159,24 +192,33 @@ func (i Idempotency) Finish(ctx context.Context, a Attempt, answer []byte) error
 	if len(answer) == 0 || len(answer) > maxAnswer {
 		return fmt.Errorf("finishing an idempotent request: %w: an answer of %d bytes", ErrInvalid, len(answer))
 	}
-	return i.endAttempt(ctx, "finishing", `UPDATE idempotency SET answer = ?, size = ? WHERE `, a, answer, len(answer))
+	return i.endAttempt(ctx, "finishing", `UPDATE state_idempotency SET answer = ?3, size = ?4 WHERE `, a, answer, len(answer))
 }
 
 // Abandon forgets an operation that was refused and changed nothing: the same key
 // may be used for another request.
 func (i Idempotency) Abandon(ctx context.Context, a Attempt) error {
-	return i.endAttempt(ctx, "abandoning", `DELETE FROM idempotency WHERE `, a)
+	return i.endAttempt(ctx, "abandoning", `DELETE FROM state_idempotency WHERE `, a)
 }
 
 // Release ends an attempt of which it is not known whether it changed something.
-// The next request with the key resumes it.
+// The next request with the key resumes it. If that fails, the next operation of this
+// process that begins releases it.
 func (i Idempotency) Release(ctx context.Context, a Attempt) error {
-	return i.endAttempt(ctx, "releasing", `UPDATE idempotency SET owner = 0, attempt = 0 WHERE `, a)
+	err := i.endAttempt(ctx, "releasing", releaseAttempt, a)
+	i.db.unreleased.keep(a, err)
+	return err
 }
 
-// endAttempt changes the row of an attempt. ErrNotFound: it has ended already.
+const (
+	releaseAttempt = `UPDATE state_idempotency SET owner = 0, attempt = 0 WHERE `
+	thisAttempt    = `hash = ?1 AND attempt = ?2 AND answer IS NULL`
+)
+
+// endAttempt changes the row of an attempt. ErrNotFound: it has ended already, or was
+// taken over.
 func (i Idempotency) endAttempt(ctx context.Context, doing, statement string, a Attempt, args ...any) error {
-	n, err := i.db.changeOne(ctx, processExit, 0, statement+`hash = ? AND attempt = ? AND answer IS NULL`, append(args, a.hash, a.number)...)
+	n, err := i.db.changeOne(ctx, processExit, 0, statement+thisAttempt, append([]any{a.hash, a.number}, args...)...)
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}
@@ -186,8 +228,8 @@ func (i Idempotency) endAttempt(ctx context.Context, doing, statement string, a 
 	return nil
 }
 
-// Interrupted takes over the attempts of processes that have ended, and those
-// that were released. The caller asks for each whether its record exists, and
+// Interrupted takes over the attempts of processes that have ended, those whose lease
+// is over in a shared database, and those that were released. The caller asks for each whether its record exists, and
 // then calls Finish or Abandon.
 func (i Idempotency) Interrupted(ctx context.Context) ([]Attempt, error) {
 	number, err := randomNumber(i.db.rand)
@@ -195,16 +237,16 @@ func (i Idempotency) Interrupted(ctx context.Context) ([]Attempt, error) {
 		return nil, fmt.Errorf("taking over interrupted requests: %w", err)
 	}
 	var attempts []Attempt
-	err = i.db.write(ctx, powerCut, func(tx *sql.Tx) error {
-		owners, err := unfinishedOwners(ctx, tx)
+	err = i.db.write(ctx, powerCut, func(tx *transaction) error {
+		owners, err := unfinishedOwners(tx)
 		if err != nil {
 			return err
 		}
 		for _, owner := range owners {
-			if !i.db.owner.ended(owner) {
+			if !tx.ended(owner) {
 				continue
 			}
-			taken, err := i.takeOver(ctx, tx, owner, number)
+			taken, err := takeOver(tx, owner, number)
 			if err != nil {
 				return err
 			}
@@ -218,8 +260,8 @@ func (i Idempotency) Interrupted(ctx context.Context) ([]Attempt, error) {
 	return attempts, nil
 }
 
-func unfinishedOwners(ctx context.Context, tx *sql.Tx) ([]int64, error) {
-	rows, err := tx.QueryContext(ctx, `SELECT DISTINCT owner FROM idempotency WHERE answer IS NULL`)
+func unfinishedOwners(tx *transaction) ([]int64, error) {
+	rows, err := tx.rows(`SELECT DISTINCT owner FROM state_idempotency WHERE answer IS NULL`)
 	if err != nil {
 		return nil, err
 	}
@@ -235,11 +277,11 @@ func unfinishedOwners(ctx context.Context, tx *sql.Tx) ([]int64, error) {
 	return owners, rows.Err()
 }
 
-// takeOver makes the unfinished attempts of an owner those of this DB. They have a
+// takeOver makes the unfinished attempts of an owner those of the transaction's. They have a
 // new number: whatever else of the earlier attempt is still under way ends nothing.
-func (i Idempotency) takeOver(ctx context.Context, tx *sql.Tx, owner, number int64) ([]Attempt, error) {
-	rows, err := tx.QueryContext(ctx, `UPDATE idempotency SET owner = ?, attempt = ? WHERE answer IS NULL AND owner = ? RETURNING hash, record`,
-		i.db.owner.number, number, owner)
+func takeOver(tx *transaction, owner, number int64) ([]Attempt, error) {
+	rows, err := tx.rows(`UPDATE state_idempotency SET owner = ?1, attempt = ?2 WHERE answer IS NULL AND owner = ?3 RETURNING hash, record`,
+		tx.owner, number, owner)
 	if err != nil {
 		return nil, err
 	}

@@ -14,9 +14,11 @@ func operation(caller, key string) Operation {
 	return Operation{Caller: caller, Key: key, Digest: sha256.Sum256([]byte("body")), RecordID: "k_" + key}
 }
 
-func TestIdempotency(t *testing.T) {
+func TestIdempotency(t *testing.T) { onEach(t, testIdempotency) }
+
+func testIdempotency(t *testing.T, newPlace newPlace) {
 	c := newClock()
-	db := openState(t, statePath(t), c)
+	db := newPlace(t).open(t, c)
 	op := operation("ada", "1")
 	begin := func(op Operation) (Attempt, error) { return db.Idempotency.Begin(t.Context(), op) }
 
@@ -63,7 +65,9 @@ func TestIdempotency(t *testing.T) {
 }
 
 // TestAttemptEnds: each attempt ends once.
-func TestAttemptEnds(t *testing.T) {
+func TestAttemptEnds(t *testing.T) { onEach(t, testAttemptEnds) }
+
+func testAttemptEnds(t *testing.T, newPlace newPlace) {
 	answer := []byte("{}")
 	ends := map[string]func(*testing.T, *DB, Attempt) error{
 		"finish":  func(t *testing.T, db *DB, a Attempt) error { return db.Idempotency.Finish(t.Context(), a, answer) },
@@ -71,7 +75,7 @@ func TestAttemptEnds(t *testing.T) {
 		"release": func(t *testing.T, db *DB, a Attempt) error { return db.Idempotency.Release(t.Context(), a) },
 	}
 	for name, end := range ends {
-		db := openState(t, statePath(t), nil)
+		db := newPlace(t).open(t, nil)
 		first, err := db.Idempotency.Begin(t.Context(), operation("ada", "1"))
 		want(t, name, err, nil)
 		want(t, name, end(t, db, first), nil)
@@ -106,8 +110,10 @@ func TestAttemptEnds(t *testing.T) {
 	}
 }
 
-func TestIdempotencyRefuses(t *testing.T) {
-	db := openState(t, statePath(t), nil)
+func TestIdempotencyRefuses(t *testing.T) { onEach(t, testIdempotencyRefuses) }
+
+func testIdempotencyRefuses(t *testing.T, newPlace newPlace) {
+	db := newPlace(t).open(t, nil)
 	long := strings.Repeat("a", maxIdempotencyText+1)
 	for name, op := range map[string]Operation{
 		"no caller": operation("", "1"), "no key": operation("ada", ""),
@@ -126,21 +132,20 @@ func TestIdempotencyRefuses(t *testing.T) {
 
 // TestIdempotencyIsBounded: a caller cannot fill the file, and does not keep
 // others from theirs.
-func TestIdempotencyIsBounded(t *testing.T) {
+func TestIdempotencyIsBounded(t *testing.T) { onEach(t, testIdempotencyIsBounded) }
+
+func testIdempotencyIsBounded(t *testing.T, newPlace newPlace) {
 	for name, fill := range map[string]struct{ rows, size int }{
 		"keys":  {maxKeysPerCaller, 1},
 		"bytes": {maxBytesPerCaller / maxAnswer, maxAnswer},
 	} {
-		db := openState(t, statePath(t), nil)
-		if _, err := db.changeOne(t.Context(), processExit, 0, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ?)
-			INSERT INTO idempotency SELECT randomblob(32), 'ada', x'', '', 0, 0, x'00', ?, 1 << 50 FROM n`, fill.rows, fill.size); err != nil {
-			t.Fatal(err)
-		}
+		db := newPlace(t).open(t, nil)
+		fillIdempotency(t, db, fill.rows, fill.size)
 		_, err := db.Idempotency.Begin(t.Context(), operation("ada", "1"))
 		want(t, name, err, ErrFull)
 		_, err = db.Idempotency.Begin(t.Context(), operation("bob", "1"))
 		want(t, name+" of another", err, nil)
-		if _, err := db.changeOne(t.Context(), processExit, 0, `DELETE FROM idempotency WHERE hash = (SELECT hash FROM idempotency WHERE caller = 'ada' LIMIT 1)`); err != nil {
+		if _, err := db.changeOne(t.Context(), processExit, 0, `DELETE FROM state_idempotency WHERE hash = (SELECT hash FROM state_idempotency WHERE caller = 'ada' LIMIT 1)`); err != nil {
 			t.Fatal(err)
 		}
 		_, err = db.Idempotency.Begin(t.Context(), operation("ada", "1"))
@@ -148,10 +153,25 @@ func TestIdempotencyIsBounded(t *testing.T) {
 	}
 }
 
+// fillIdempotency stores finished operations of ada, with answers of that size.
+func fillIdempotency(t *testing.T, db *DB, rows, size int) {
+	t.Helper()
+	hash := "convert_to(i::text, 'UTF8')"
+	if _, file := db.storage.(*stateFile); file {
+		hash = "CAST(i AS BLOB)"
+	}
+	_, err := db.changeOne(t.Context(), processExit, 0, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+		INSERT INTO state_idempotency (hash, caller, digest, record, owner, attempt, answer, size, expires)
+		SELECT `+hash+`, 'ada', ?2, '', 0, 0, ?2, ?3, ?4 FROM n`, rows, []byte{0}, size, int64(1)<<50)
+	want(t, "fill", err, nil)
+}
+
 // TestBeginOnce: of many requests at once, through two handles, one is carried out.
-func TestBeginOnce(t *testing.T) {
-	path := statePath(t)
-	handles := []*DB{openState(t, path, nil), openState(t, path, nil)}
+func TestBeginOnce(t *testing.T) { onEach(t, testBeginOnce) }
+
+func testBeginOnce(t *testing.T, newPlace newPlace) {
+	shared := newPlace(t)
+	handles := []*DB{shared.open(t, nil), shared.open(t, nil)}
 	for _, key := range []string{"1", "2", "3", "4"} {
 		var all sync.WaitGroup
 		var won atomic.Int32
@@ -176,7 +196,7 @@ func TestBeginOnce(t *testing.T) {
 // and those of one that is open are not.
 func TestInterrupted(t *testing.T) {
 	path := statePath(t)
-	live, next := openState(t, path, nil), openState(t, path, nil)
+	live, next := openFileAt(t, path), openFileAt(t, path)
 	ended, err := Open(t.Context(), Config{Path: path})
 	want(t, "open", err, nil)
 	for key, db := range map[string]*DB{"1": ended, "2": ended, "3": ended, "4": live} {

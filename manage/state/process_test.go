@@ -27,7 +27,7 @@ func TestChild(t *testing.T) {
 	if role == nil {
 		return
 	}
-	role(t, openState(t, os.Getenv(childFile), nil))
+	role(t, openFileAt(t, os.Getenv(childFile)))
 }
 
 // child is a process that runs TestChild.
@@ -82,7 +82,7 @@ func consumeCodes(t *testing.T, db *DB) {
 // TestConsumeOnceInAllProcesses: of two processes one consumes the code.
 func TestConsumeOnceInAllProcesses(t *testing.T) {
 	path := statePath(t)
-	db := openState(t, path, nil)
+	db := openFileAt(t, path)
 	children := []*child{startChild(t, "consume", path), startChild(t, "consume", path)}
 	for _, c := range children {
 		if c.next() != "ready" {
@@ -112,7 +112,7 @@ func beginAndWait(t *testing.T, db *DB) {
 // running; that of one that was killed is taken over at once.
 func TestStoppedProcessIsNotEnded(t *testing.T) {
 	path := statePath(t)
-	db := openState(t, path, nil)
+	db := openFileAt(t, path)
 	c := startChild(t, "begin", path)
 	if line := c.next(); line != "begun <nil>" {
 		t.Fatalf("child: %q", line)
@@ -157,7 +157,7 @@ func workUntilKilled(t *testing.T, db *DB) {
 // did not finish can be resumed.
 func TestKill(t *testing.T) {
 	path := statePath(t)
-	db := openState(t, path, nil)
+	db := openFileAt(t, path)
 	reported := 0
 	for range 12 {
 		c := startChild(t, "work", path)
@@ -173,7 +173,7 @@ func TestKill(t *testing.T) {
 		checkDone(t, db, done)
 	}
 	var check string
-	if err := db.reading.QueryRow("PRAGMA integrity_check").Scan(&check); err != nil || check != "ok" {
+	if err := fileOf(db).reading.QueryRow("PRAGMA integrity_check").Scan(&check); err != nil || check != "ok" {
 		t.Errorf("integrity: %s, %v", check, err)
 	}
 	t.Logf("%d changes were reported", reported)

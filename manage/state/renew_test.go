@@ -7,9 +7,11 @@ import (
 
 // TestRenew: a renewed session is the same login under another cookie, and begins after
 // the time until which the user's sessions have ended, also by a clock that went back.
-func TestRenew(t *testing.T) {
+func TestRenew(t *testing.T) { onEach(t, testRenew) }
+
+func testRenew(t *testing.T, newPlace newPlace) {
 	c := newClock()
-	db := openState(t, statePath(t), c)
+	db := newPlace(t).open(t, c)
 	old, cookie := login(t, db, Login{User: "ada", Method: LoginOIDC, Roles: []string{"keyward:read"}, Address: "192.0.2.1"})
 	other, _ := login(t, db, Login{User: "ada"})
 	for _, ended := range []time.Time{{}, c.now().Add(-time.Hour), c.now(), c.now().Add(time.Hour)} {
@@ -32,9 +34,11 @@ func TestRenew(t *testing.T) {
 }
 
 // TestGetSession: the session of that user alone, until it expires, and without a use.
-func TestGetSession(t *testing.T) {
+func TestGetSession(t *testing.T) { onEach(t, testGetSession) }
+
+func testGetSession(t *testing.T, newPlace newPlace) {
 	c := newClock()
-	db := openState(t, statePath(t), c)
+	db := newPlace(t).open(t, c)
 	created, _ := login(t, db, Login{User: "ada"})
 	c.advance(30*time.Minute - time.Millisecond)
 	got, err := db.Sessions.Get(t.Context(), "ada", created.ID)

@@ -14,7 +14,7 @@ import (
 // applicationID identifies the file as Keyward's ("Kwrd"), in SQLite's header.
 const applicationID = 0x4b777264
 
-// migrations bring the schema from each version to the next; the file has its
+// migrations bring a file's schema from each version to the next; the file has its
 // version as user_version. Other processes may have the file open meanwhile, with
 // the older program: a migration adds tables, and columns whose default means
 // what it meant not to have them.
@@ -122,6 +122,11 @@ func migrate(ctx context.Context, pool *sql.DB) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// queryer is a transaction, or a pool of connections.
+type queryer interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // schemaVersion returns the version of the schema: 0 for an empty file, an error

@@ -117,17 +117,17 @@ func (s Sessions) create(ctx context.Context, l Login, replaced string) (Session
 	session := Session{ID: fmt.Sprintf("%s%016x", sessionIDPrefix, id), User: l.User, Method: l.Method, Roles: l.Roles, Address: l.Address, Login: login, Seen: now}
 	session.Expires = s.end(session)
 	// Synced, because the session that it replaces must not come back.
-	err = s.db.write(ctx, powerCut, func(tx *sql.Tx) error {
+	err = s.db.write(ctx, powerCut, func(tx *transaction) error {
 		presented, _ := hashToken(l.Replaces)
-		if _, err := tx.ExecContext(ctx, `DELETE FROM session WHERE hash = ? OR id = ?`, presented, replaced); err != nil {
+		if _, err := tx.exec(`DELETE FROM state_session WHERE hash = ?1 OR id = ?2`, presented, replaced); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM session WHERE hash IN
-			(SELECT hash FROM session WHERE user = ? ORDER BY seen DESC LIMIT -1 OFFSET ?)`, l.User, maxSessionsPerUser-1); err != nil {
+		if _, err := tx.exec(`DELETE FROM state_session WHERE "user" = ?1 AND hash NOT IN
+			(SELECT hash FROM state_session WHERE "user" = ?1 ORDER BY seen DESC LIMIT ?2)`, l.User, maxSessionsPerUser-1); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO session (hash, id, user, login_method, roles, address, login, seen, expires)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, hash, session.ID, l.User, string(l.Method), string(roles), l.Address,
+		_, err := tx.exec(`INSERT INTO state_session (hash, id, "user", login_method, roles, address, login, seen, expires)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`, hash, session.ID, l.User, string(l.Method), string(roles), l.Address,
 			toMillis(login), toMillis(now), toMillis(session.Expires))
 		return err
 	})
@@ -143,7 +143,7 @@ func (s Sessions) end(session Session) time.Time {
 	return idle
 }
 
-const selectSession = `SELECT id, user, login_method, roles, address, login, seen, expires FROM session `
+const selectSession = `SELECT id, "user", login_method, roles, address, login, seen, expires FROM state_session `
 
 // scan reads a row of selectSession. A session of which the limits that apply now
 // allow less than those at its last use ends earlier.
@@ -164,6 +164,13 @@ func (s Sessions) scan(row interface{ Scan(dest ...any) error }) (Session, error
 	return session, nil
 }
 
+// read reads one session.
+func (s Sessions) read(ctx context.Context, statement string, args ...any) (Session, error) {
+	q, done := s.db.storage.reader(ctx)
+	defer done()
+	return s.scan(q.row(statement, args...))
+}
+
 // Find returns the session of a cookie. ErrNotFound means that the client is not
 // logged in; any other error, that this is not known.
 //
@@ -175,7 +182,7 @@ func (s Sessions) Find(ctx context.Context, token authz.Secret) (Session, error)
 		return Session{}, fmt.Errorf("finding a session: %w", ErrNotFound)
 	}
 	now := s.db.now()
-	session, err := s.scan(s.db.reading.QueryRowContext(ctx, selectSession+`WHERE hash = ?`, hash))
+	session, err := s.read(ctx, selectSession+`WHERE hash = ?1`, hash)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && !now.Before(session.Expires) {
 		err = ErrNotFound
 	}
@@ -192,7 +199,7 @@ func (s Sessions) Find(ctx context.Context, token authz.Secret) (Session, error)
 
 // Get returns the session of the user with that id. It is not a use of the session.
 func (s Sessions) Get(ctx context.Context, user, id string) (Session, error) {
-	session, err := s.scan(s.db.reading.QueryRowContext(ctx, selectSession+`WHERE id = ? AND user = ?`, id, user))
+	session, err := s.read(ctx, selectSession+`WHERE id = ?1 AND "user" = ?2`, id, user)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && !s.db.now().Before(session.Expires) {
 		err = ErrNotFound
 	}
@@ -218,7 +225,7 @@ func (s Sessions) Exists(ctx context.Context, user, id string) (bool, error) {
 func (s Sessions) touch(ctx context.Context, hash []byte, session Session) {
 	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
 	defer cancel()
-	_, _ = s.db.changeOne(ctx, processExit, 0, `UPDATE session SET seen = ?2, expires = ?3 WHERE hash = ?1 AND seen < ?2`,
+	_, _ = s.db.changeOne(ctx, processExit, 0, `UPDATE state_session SET seen = ?2, expires = ?3 WHERE hash = ?1 AND seen < ?2`,
 		hash, toMillis(session.Seen), toMillis(session.Expires))
 }
 
@@ -232,7 +239,9 @@ func (s Sessions) List(ctx context.Context, user string) ([]Session, error) {
 }
 
 func (s Sessions) list(ctx context.Context, user string) ([]Session, error) {
-	rows, err := s.db.reading.QueryContext(ctx, selectSession+`WHERE user = ? ORDER BY seen DESC, id`, user)
+	q, done := s.db.storage.reader(ctx)
+	defer done()
+	rows, err := q.rows(selectSession+`WHERE "user" = ?1 ORDER BY seen DESC, id`, user)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +262,7 @@ func (s Sessions) list(ctx context.Context, user string) ([]Session, error) {
 
 // End ends a session of this user. The session of another user is ErrNotFound.
 func (s Sessions) End(ctx context.Context, entry int64, user, id string) error {
-	n, err := s.db.changeOne(ctx, powerCut, entry, `DELETE FROM session WHERE id = ? AND user = ?`, id, user)
+	n, err := s.db.changeOne(ctx, powerCut, entry, `DELETE FROM state_session WHERE id = ?1 AND "user" = ?2`, id, user)
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}
@@ -266,7 +275,7 @@ func (s Sessions) End(ctx context.Context, entry int64, user, id string) error {
 // EndUser ends all sessions of a user but the one with the id except, which may be
 // empty, and returns how many.
 func (s Sessions) EndUser(ctx context.Context, user, except string) (int, error) {
-	n, err := s.db.changeOne(ctx, powerCut, 0, `DELETE FROM session WHERE user = ? AND id <> ?`, user, except)
+	n, err := s.db.changeOne(ctx, powerCut, 0, `DELETE FROM state_session WHERE "user" = ?1 AND (id = ?2) IS NOT TRUE`, user, except)
 	if err != nil {
 		return 0, fmt.Errorf("ending the sessions of a user: %w", err)
 	}
@@ -275,7 +284,9 @@ func (s Sessions) EndUser(ctx context.Context, user, except string) (int, error)
 
 // Count returns the number of sessions that have not expired.
 func (s Sessions) Count(ctx context.Context) (n int, err error) {
-	err = s.db.reading.QueryRowContext(ctx, `SELECT count(*) FROM session WHERE expires > ?`, toMillis(s.db.now())).Scan(&n)
+	q, done := s.db.storage.reader(ctx)
+	defer done()
+	err = q.row(`SELECT count(*) FROM state_session WHERE expires > ?1`, toMillis(s.db.now())).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("counting sessions: %w", err)
 	}

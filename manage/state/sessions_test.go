@@ -25,17 +25,19 @@ func login(t testing.TB, db *DB, l Login) (Session, authz.Secret) {
 	return session, cookie
 }
 
-func TestSession(t *testing.T) {
+func TestSession(t *testing.T) { onEach(t, testSession) }
+
+func testSession(t *testing.T, newPlace newPlace) {
 	c := newClock()
-	path := statePath(t)
-	db := openState(t, path, c)
+	shared := newPlace(t)
+	db := shared.open(t, c)
 	created, cookie := login(t, db, Login{User: "ada", Method: LoginOIDC, Roles: []string{"keyward:admin", "a b"}, Address: "2001:db8::1"})
 	want := Session{ID: created.ID, User: "ada", Method: LoginOIDC, Roles: []string{"keyward:admin", "a b"}, Address: "2001:db8::1",
 		Login: c.now(), Seen: c.now(), Expires: c.now().Add(30 * time.Minute)}
 	if !reflect.DeepEqual(created, want) || !strings.HasPrefix(created.ID, "s_") {
 		t.Errorf("created %+v, want %+v", created, want)
 	}
-	for name, db := range map[string]*DB{"same handle": db, "other handle": openState(t, path, c)} {
+	for name, db := range map[string]*DB{"same handle": db, "other handle": shared.open(t, c)} {
 		if found, err := db.Sessions.Find(t.Context(), cookie); err != nil || !reflect.DeepEqual(found, want) {
 			t.Errorf("%s: found %+v, %v", name, found, err)
 		}
@@ -45,10 +47,12 @@ func TestSession(t *testing.T) {
 	}
 }
 
-func TestSessionRefused(t *testing.T) {
-	db := openState(t, statePath(t), nil)
+func TestSessionRefused(t *testing.T) { onEach(t, testSessionRefused) }
+
+func testSessionRefused(t *testing.T, newPlace newPlace) {
+	db := newPlace(t).open(t, nil)
 	_, cookie := login(t, db, Login{User: "ada"})
-	_, other := login(t, openState(t, statePath(t), nil), Login{User: "ada"})
+	_, other := login(t, newPlace(t).open(t, nil), Login{User: "ada"})
 	code, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 	want(t, "issue", err, nil)
 	hash, _ := hashToken(cookie)
@@ -88,7 +92,9 @@ func TestSessionRefused(t *testing.T) {
 }
 
 // TestSessionExpires: 30 minutes after the last use and 12 hours after the login.
-func TestSessionExpires(t *testing.T) {
+func TestSessionExpires(t *testing.T) { onEach(t, testSessionExpires) }
+
+func testSessionExpires(t *testing.T, newPlace newPlace) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {
 		uses []time.Duration // from one to the next
@@ -106,7 +112,7 @@ func TestSessionExpires(t *testing.T) {
 		"the clock goes back by an hour": {[]time.Duration{-time.Hour}, nil},
 	} {
 		clock := newClock()
-		db := openState(t, statePath(t), clock)
+		db := newPlace(t).open(t, clock)
 		_, cookie := login(t, db, Login{User: "ada"})
 		var err error
 		for _, d := range c.uses {
@@ -126,7 +132,9 @@ func TestSessionExpires(t *testing.T) {
 
 // TestSessionLimitsOfNow: shorter limits hold for the sessions that exist, and
 // longer ones from their next use. Without limits no session is valid.
-func TestSessionLimitsOfNow(t *testing.T) {
+func TestSessionLimitsOfNow(t *testing.T) { onEach(t, testSessionLimitsOfNow) }
+
+func testSessionLimitsOfNow(t *testing.T, newPlace newPlace) {
 	for name, c := range map[string]struct {
 		idle, max time.Duration
 		after     time.Duration
@@ -141,9 +149,9 @@ func TestSessionLimitsOfNow(t *testing.T) {
 		"no session":           {30 * time.Minute, 0, 0, ErrNotFound},
 	} {
 		clock := newClock()
-		path := statePath(t)
-		_, cookie := login(t, openState(t, path, clock), Login{User: "ada"})
-		db := openConfig(t, Config{Path: path, SessionIdle: c.idle, SessionMax: c.max, Now: clock.now})
+		shared := newPlace(t)
+		_, cookie := login(t, shared.open(t, clock), Login{User: "ada"})
+		db := shared.openLimited(t, clock, limits{c.idle, c.max})
 		clock.advance(c.after)
 		_, err := db.Sessions.Find(t.Context(), cookie)
 		want(t, name, err, c.want)
@@ -157,9 +165,9 @@ func TestSessionLimitsOfNow(t *testing.T) {
 // written, and later too.
 func TestFindReadsOnly(t *testing.T) {
 	c := newClock()
-	db := openState(t, statePath(t), c)
+	db := newFile(t).open(t, c)
 	_, cookie := login(t, db, Login{User: "ada"})
-	tx, err := db.lazy.Begin()
+	tx, err := fileOf(db).lazy.Begin()
 	want(t, "begin", err, nil)
 	defer func() { _ = tx.Rollback() }()
 	for _, after := range []time.Duration{time.Minute - 1, time.Minute} {
@@ -171,8 +179,10 @@ func TestFindReadsOnly(t *testing.T) {
 	}
 }
 
-func TestSessionEnds(t *testing.T) {
-	db := openState(t, statePath(t), nil)
+func TestSessionEnds(t *testing.T) { onEach(t, testSessionEnds) }
+
+func testSessionEnds(t *testing.T, newPlace newPlace) {
+	db := newPlace(t).open(t, nil)
 	first, firstCookie := login(t, db, Login{User: "ada"})
 	second, secondCookie := login(t, db, Login{User: "ada"})
 	_, thirdCookie := login(t, db, Login{User: "ada"})
@@ -208,8 +218,10 @@ func TestSessionEnds(t *testing.T) {
 
 // TestLoginReplacesSession: the cookie from before the login is worth nothing,
 // even if it was another user's.
-func TestLoginReplacesSession(t *testing.T) {
-	db := openState(t, statePath(t), nil)
+func TestLoginReplacesSession(t *testing.T) { onEach(t, testLoginReplacesSession) }
+
+func testLoginReplacesSession(t *testing.T, newPlace newPlace) {
+	db := newPlace(t).open(t, nil)
 	_, before := login(t, db, Login{User: "bob"})
 	_, elsewhere := login(t, db, Login{User: "ada"})
 	_, after := login(t, db, Login{User: "ada", Replaces: before})
@@ -224,9 +236,11 @@ func TestLoginReplacesSession(t *testing.T) {
 
 // TestSessionsPerUser: a login too many ends the session that was not used for
 // longest, and none of another user.
-func TestSessionsPerUser(t *testing.T) {
+func TestSessionsPerUser(t *testing.T) { onEach(t, testSessionsPerUser) }
+
+func testSessionsPerUser(t *testing.T, newPlace newPlace) {
 	c := newClock()
-	db := openState(t, statePath(t), c)
+	db := newPlace(t).open(t, c)
 	_, bob := login(t, db, Login{User: "bob"})
 	var cookies []authz.Secret
 	for range maxSessionsPerUser {
@@ -247,7 +261,7 @@ func TestSessionsPerUser(t *testing.T) {
 		_, err := db.Sessions.Find(t.Context(), c.cookie)
 		want(t, name, err, c.want)
 	}
-	if n := rows(t, db, "session"); n != maxSessionsPerUser+1 {
+	if n := rows(t, db, "state_session"); n != maxSessionsPerUser+1 {
 		t.Errorf("%d sessions", n)
 	}
 }

@@ -11,20 +11,32 @@ import (
 const sweepBatch = 500
 
 // Sweep removes what has expired. Expired rows are not found before that either,
-// but idempotency keys count towards ErrFull. The program that has the file open
-// calls it every few minutes.
+// but idempotency keys count towards ErrFull. A program that has the state
+// open calls it every few minutes.
 func (db *DB) Sweep(ctx context.Context) error {
 	now := toMillis(db.now())
-	for _, table := range []string{"session", "code", "idempotency"} {
-		statement := fmt.Sprintf(`DELETE FROM %[1]s WHERE hash IN (SELECT hash FROM %[1]s WHERE expires <= ? LIMIT ?)`, table)
-		for n := sweepBatch; n == sweepBatch; {
-			var err error
-			if n, err = db.changeOne(ctx, processExit, 0, statement, now, sweepBatch); err != nil {
-				return fmt.Errorf("removing expired rows of %s: %w", table, err)
-			}
+	for _, table := range []string{"state_session", "state_code", "state_idempotency"} {
+		statement := fmt.Sprintf(`DELETE FROM %[1]s WHERE hash IN (SELECT hash FROM %[1]s WHERE expires <= ?1 LIMIT ?2)`, table)
+		if err := db.sweep(ctx, statement, now, sweepBatch); err != nil {
+			return fmt.Errorf("removing expired rows of %s: %w", table, err)
+		}
+	}
+	if statement := db.storage.dialect().dropEntries; statement != "" {
+		if err := db.sweep(ctx, statement, sweepBatch); err != nil {
+			return fmt.Errorf("removing numbers of closed entries: %w", err)
 		}
 	}
 	return nil
+}
+
+// sweep repeats a statement that removes a batch, as long as there are full ones.
+func (db *DB) sweep(ctx context.Context, statement string, args ...any) error {
+	for {
+		n, err := db.changeOne(ctx, processExit, 0, statement, args...)
+		if err != nil || n < sweepBatch {
+			return err
+		}
+	}
 }
 
 // toMillis returns a time as it is stored. It rounds down: what expires does so up

@@ -44,6 +44,8 @@ const (
 	LinkCreate Action = "link.create"
 	SessionEnd Action = "session.end"
 
+	StoreAcceptRestore Action = "store.accept_restore"
+
 	LimitReset Action = "limit.reset"
 	Read       Action = "read"
 	Request    Action = "request" // that was refused before it came to another action
@@ -59,7 +61,7 @@ func Actions() []Action {
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
 		ProjectCreate, ProjectUpdate, ProjectDelete, ClientCreate, ClientUpdate, ClientRotate, ClientDisable, ClientDelete,
-		RevocationCreate, LinkCreate, SessionEnd, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
+		RevocationCreate, LinkCreate, SessionEnd, StoreAcceptRestore, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
 	}
 }
 

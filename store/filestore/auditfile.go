@@ -81,8 +81,8 @@ func (f *AuditFile) Watch(kind string, changes ChangeStore) {
 	f.targets[kind] = changes
 }
 
-// watch is Watch for the records in a file.
-func (f *AuditFile) watch(kind string, lines *journal.Lines) { f.Watch(kind, recordLines{lines}) }
+// WatchLines is Watch for the records in a file.
+func (f *AuditFile) WatchLines(kind string, lines *journal.Lines) { f.Watch(kind, recordLines{lines}) }
 
 // recordLines are the lines of records, of which each has the number of its change.
 type recordLines struct{ *journal.Lines }

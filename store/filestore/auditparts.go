@@ -58,6 +58,17 @@ func partOf(path string, last int64) auditPart {
 
 func (p *auditParts) files() filesystem.FS { return p.lines.FS }
 
+// AuditParts returns the paths of the parts of the audit log at the path, which is
+// resolved, in their order.
+func AuditParts(files filesystem.FS, path string) ([]string, error) {
+	parts, err := (&auditParts{lines: &journal.Lines{Writer: journal.Writer{FS: files}}}).list(path)
+	paths := make([]string, 0, len(parts))
+	for _, part := range parts {
+		paths = append(paths, part.path)
+	}
+	return paths, err
+}
+
 // list returns the parts of the log at the path, which is resolved, in their order.
 func (p *auditParts) list(path string) ([]auditPart, error) {
 	names, err := p.files().Names(filepath.Dir(path))
@@ -104,12 +115,7 @@ func (p *auditParts) rotate(t *journal.LineTransaction, last int64) error {
 	if err != nil || !due {
 		return err
 	}
-	h := fileheader.Audit()
-	h.Last = last
-	line, err := h.Renew(t.First())
-	if err == nil {
-		err = t.Rotate(partOf(t.Path(), last).path, line)
-	}
+	err = RotateAudit(t, last)
 	if err == nil {
 		err = p.prune(t.Path())
 		if err != nil {
@@ -125,6 +131,20 @@ func (p *auditParts) rotate(t *journal.LineTransaction, last int64) error {
 	p.failed = p.now()
 	p.log.Error("audit log: no new part can be begun, the file goes on", "file", t.Path(), "error", err)
 	return nil
+}
+
+// RotateAudit begins an audit log again: what it has, of which the last entry has the
+// number last, becomes a part. See [journal.LineTransaction.Rotate].
+func RotateAudit(t *journal.LineTransaction, last int64) error {
+	h := fileheader.AuditFrom(last)
+	line := h.Journal().Line
+	if t.First() != nil {
+		var err error
+		if line, err = h.Renew(t.First()); err != nil {
+			return err
+		}
+	}
+	return t.Rotate(partOf(t.Path(), last).path, line)
 }
 
 // due reports whether it is time to begin the log again.

@@ -97,7 +97,7 @@ func (t *fileTx[R]) Put(r *R, e *audit.Entry) {
 // Editor returns the editor of the file's keys, whose changes are in the log, if
 // there is one.
 func (f *KeyFile) Editor(log *AuditFile) store.Editor[store.KeyRecord] {
-	log.watch("key", &f.lines)
+	log.WatchLines("key", &f.lines)
 	return &editor[store.KeyRecord]{
 		lines: &f.lines, log: log,
 		get: f.get, each: f.each,
@@ -112,7 +112,7 @@ func (f *KeyFile) Editor(log *AuditFile) store.Editor[store.KeyRecord] {
 // Editor returns the editor of the file's users, whose changes are in the log, if there
 // is one.
 func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
-	log.watch("user", &f.lines)
+	log.WatchLines("user", &f.lines)
 	return &editor[store.UserRecord]{
 		lines: &f.lines, log: log,
 		get: f.user,
@@ -146,7 +146,7 @@ func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
 // Editor returns the editor of the file's revocations, whose changes are in the log,
 // if there is one. A revocation has no id by which to get it.
 func (f *RevocationFile) Editor(log *AuditFile) store.Editor[store.Revocation] {
-	log.watch("revocation", &f.lines)
+	log.WatchLines("revocation", &f.lines)
 	return &editor[store.Revocation]{
 		lines: &f.lines, log: log,
 		get: func(string, reading) (store.Revocation, error) {

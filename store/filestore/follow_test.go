@@ -569,3 +569,39 @@ func TestCloseWaits(t *testing.T) {
 		t.Error("closing took the keys away")
 	}
 }
+
+// TestAwait: what a file has is in force when Await returns, without a notification and
+// long before the next poll; a file that cannot be read is an error.
+func TestAwait(t *testing.T) {
+	f, _ := prepare(t)
+	keys := keyindex.NewKeys()
+	follower, err := KeyFeed{Hasher: apikey.NewHasher(authz.Secret{}), FollowConfig: journal.FollowConfig{
+		Path: f.path, Every: time.Hour, NewWatcher: func() (*fsnotify.Watcher, error) { return nil, errors.New("no watcher") },
+	}}.Follow(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		r := f.create("later")
+		if err := follower.Await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := keys.FindID(r.ID); err != nil {
+			t.Errorf("after Await: %v", err)
+		}
+	}
+	if err := os.WriteFile(f.path, []byte("not a key file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := follower.Await(t.Context()); err == nil {
+		t.Error("Await of a file that cannot be read succeeds")
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := follower.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := follower.Await(canceled); err == nil {
+		t.Error("Await of what is closed succeeds")
+	}
+}

@@ -39,7 +39,7 @@ func (f *recordFile[R, F]) List(ctx context.Context, filter F, page store.Page) 
 // Editor returns the editor of the file's records, whose changes are in the log, if
 // there is one.
 func (f *recordFile[R, F]) Editor(log *AuditFile) store.Editor[R] {
-	log.watch(f.kind, &f.lines)
+	log.WatchLines(f.kind, &f.lines)
 	return &editor[R]{lines: &f.lines, log: log, get: f.get, each: f.each, line: f.line}
 }
 

@@ -2,7 +2,6 @@ package filestore
 
 import (
 	"context"
-	"fmt"
 
 	"keyward/store"
 	"keyward/store/filestore/fileheader"
@@ -32,10 +31,7 @@ func (f *RevocationFile) List(ctx context.Context, filter store.RevocationFilter
 	if err != nil {
 		return nil, "", err
 	}
-	made := func(r *store.Revocation) store.Position {
-		return store.Position{Made: r.At, ID: fmt.Sprintf("%q %q %q %d", r.TokenID, r.SessionID, r.Subject, r.IssuedBefore.UnixNano())}
-	}
-	return store.Paginate(all, made, filter.Match, page)
+	return store.Paginate(all, (*store.Revocation).Position, filter.Match, page)
 }
 
 func allRevocations(each eachLine) ([]store.Revocation, error) {

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"sync"
@@ -41,6 +42,9 @@ type FollowConfig struct {
 	Path string
 	// MissingOK: a file that is missing at start is one without lines.
 	MissingOK bool
+	// Copied: this process makes the file, as a copy. That it is missing before is not
+	// logged as an error.
+	Copied bool
 	// Every is how often to look without an event, in case one was lost. Zero is
 	// 15 s.
 	Every time.Duration
@@ -65,6 +69,7 @@ type Follower struct {
 	reader  reader
 	every   time.Duration
 	reload  chan struct{}
+	awaited chan chan<- error // each gets one: nil once what the file has is in force
 	stop    chan struct{}
 	done    chan struct{}
 	closing sync.Once
@@ -87,7 +92,7 @@ func Follow(cfg FollowConfig, into Sink) (*Follower, error) {
 	}
 	f := &Follower{
 		reader: newReader(cfg, into), every: cfg.Every, watched: map[string]bool{},
-		reload: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		reload: make(chan struct{}, 1), awaited: make(chan chan<- error), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	watch, err := cfg.NewWatcher()
 	if err != nil {
@@ -110,6 +115,29 @@ func (f *Follower) Reload() {
 	}
 }
 
+var errClosed = errors.New("the file is no longer followed")
+
+// Await returns nil once all that the file had before the call is in force, or why it is
+// not.
+func (f *Follower) Await(ctx context.Context) error {
+	inForce := make(chan error, 1)
+	select {
+	case f.awaited <- inForce:
+	case <-f.done:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-inForce:
+		return err
+	case <-f.done:
+		return errClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Close stops following and waits until it has stopped. The sink stays as it is.
 func (f *Follower) Close() error {
 	f.closing.Do(func() { close(f.stop) })
@@ -123,6 +151,7 @@ func (f *Follower) run() {
 	events, errs := f.events()
 	timer := time.NewTimer(f.every)
 	defer timer.Stop()
+	var waiting []chan<- error
 	for {
 		force := false
 		select {
@@ -130,6 +159,8 @@ func (f *Follower) run() {
 			return
 		case <-f.reload:
 			force = true
+		case inForce := <-f.awaited:
+			waiting = append(waiting, inForce)
 		case <-timer.C:
 			f.watched = map[string]bool{} // a directory that was removed and created again needs a new watch
 		case <-events:
@@ -139,6 +170,10 @@ func (f *Follower) run() {
 		}
 		began := time.Now()
 		wait := f.look(force)
+		if wait == 0 {
+			f.answer(waiting)
+			waiting = nil
+		}
 		if f.reader.unfinished() && !f.backoff(4*time.Since(began)) {
 			return
 		}
@@ -146,6 +181,13 @@ func (f *Follower) run() {
 			wait = f.every
 		}
 		timer.Reset(wait)
+	}
+}
+
+// answer has calls of Await return, after a look that left nothing for later.
+func (f *Follower) answer(waiting []chan<- error) {
+	for _, inForce := range waiting {
+		inForce <- f.reader.err
 	}
 }
 

@@ -24,6 +24,9 @@ type Header struct {
 	// Check returns why a file with that first line is not of the kind. The error
 	// may be ErrWrongFile.
 	Check func(first []byte) error
+	// MayWrite returns why a file with that first line can be read and must not be
+	// changed; nil: each that Check accepts can be.
+	MayWrite func(first []byte) error
 }
 
 // Lines is a file of lines of JSON, the first of which is its header. A later
@@ -76,6 +79,11 @@ func (t *LineTransaction) recoverTail() error {
 	}
 	if err := t.of.Header.Check(first); err != nil {
 		return err
+	}
+	if mayWrite := t.of.Header.MayWrite; mayWrite != nil {
+		if err := mayWrite(first); err != nil {
+			return err
+		}
 	}
 	t.first = bytes.Clone(first)
 	torn, err := t.torn()

@@ -40,6 +40,7 @@ type reader struct {
 	tail  digest // of what stood right before lines.offset
 
 	fault            string      // the error that was last reported, with what it was about
+	err              error       // why the last look read nothing; nil: it did
 	badFile          fs.FileInfo // a file with bad content, not to be read again as it is
 	badErr           error       // why it was
 	rewrittenInPlace bool        // the file was rewritten in place since it was read
@@ -91,7 +92,7 @@ func (r *reader) look(force bool) time.Duration {
 		r.log.Info("file is good again", "file", r.cfg.Path)
 		r.fault = ""
 	}
-	r.badFile = nil
+	r.badFile, r.err = nil, nil
 	r.observer.Succeeded(r.now())
 	if changed {
 		r.observer.Reloaded(nil)
@@ -113,9 +114,11 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 	if errors.Is(err, fs.ErrNotExist) && r.cfg.MissingOK && r.file == nil {
 		if err = refuseDamaged(r.fs, r.cfg.Path); err == nil {
 			r.goWithout()
+			r.err = nil
 			return
 		}
 	}
+	r.err = err
 	if r.content == nil {
 		r.into.Fault(err)
 	}
@@ -127,6 +130,10 @@ func (r *reader) fail(info fs.FileInfo, err error) {
 		return
 	}
 	r.fault = fault
+	if r.cfg.Copied && r.content == nil && errors.Is(err, fs.ErrNotExist) {
+		r.log.Info("there is no copy yet: not ready", "file", r.cfg.Path)
+		return
+	}
 	r.observer.Reloaded(err)
 	what := "file cannot be read: what was last read stays in force"
 	if r.content == nil {

@@ -17,8 +17,7 @@ func testNewerKey(f *fixture) {
 	sink := follow(f, f.KeyFeed, (*store.KeyRecord).Clone)
 	says := func(wanted func(*store.KeyRecord) bool) func() bool {
 		return func() bool {
-			got, found := sink.last(func(r *store.KeyRecord) bool { return r.ID == one.ID })
-			return found && wanted(&got)
+			return sink.says(func(r *store.KeyRecord) bool { return r.ID == one.ID }, wanted)
 		}
 	}
 	f.NewerKey(fmt.Sprintf(`{"id":%q,"must":["frozen"],"frozen":true,"hash":"%x","at":"2026-01-02T00:00:00Z","seq":7}`, one.ID, one.Hash[:]))
@@ -52,8 +51,7 @@ func testNewerUser(f *fixture) {
 	sink := follow(f, f.UserFeed, (*store.UserRecord).Clone)
 	f.NewerUser(`{"name":"alice","must":["cidrs"],"cidrs":[],"created":"2026-01-02T00:00:00Z","at":"2026-01-02T00:00:00Z"}`)
 	f.within("a record that is not supported", func() bool {
-		r, found := sink.last(func(r *store.UserRecord) bool { return r.Name == "alice" })
-		return found && r.Unsupported
+		return sink.says(func(r *store.UserRecord) bool { return r.Name == "alice" }, func(r *store.UserRecord) bool { return r.Unsupported })
 	})
 	password := authz.NewSecret("correct horse")
 	for what, patch := range map[string]records.UserPatch{"enabled": {Disabled: &no}, "given a password": {Disabled: &yes, Password: &password}} {
@@ -78,13 +76,12 @@ func testNewerRevocation(f *fixture) {
 	f.NewerRevocation(`{"jti":"t","origin":"console","at":"2026-01-02T00:00:00Z"}`)
 	f.NewerRevocation(`{"grant":"g","at":"2026-01-02T00:00:00Z"}`)
 	f.within("one with another member", func() bool {
-		r, found := sink.last(func(r *store.Revocation) bool { return r.TokenID == "t" })
-		return found && !r.Unsupported
+		return sink.says(func(r *store.Revocation) bool { return r.TokenID == "t" }, func(r *store.Revocation) bool { return !r.Unsupported })
 	})
 	f.within("one of another kind", func() bool {
-		_, found := sink.last(func(r *store.Revocation) bool {
+		return sink.says(func(r *store.Revocation) bool {
 			return r.Unsupported && r.TokenID == "" && r.Subject == "" && r.IssuedBefore.IsZero()
-		})
-		return found
+		}, func(*store.Revocation) bool { return true })
 	})
+	f.wantRevocations("listed", store.RevocationFilter{TokenID: "t"}, store.Page{}, "t")
 }

@@ -1,8 +1,6 @@
 package location
 
 import (
-	"keyward/apikey"
-	"keyward/authz"
 	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/store"
@@ -30,16 +28,20 @@ func (c *AuditLog) Entries(env *command.Env, filter store.AuditFilter) ([]audit.
 	// Any file can be read, also one that is not the configuration's.
 	cfg, err := configOf(env, "audit", "", c.Config, func(cfg *config.Config) *string {
 		if c.File != "" {
-			cfg.Audit.File = c.File
+			cfg.Audit.File, cfg.Store.URL = c.File, nil
 		}
 		return &cfg.Audit.File
 	})
 	if err != nil {
 		return nil, err
 	}
-	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), StartOver{})
+	r, err := openRecords(env, cfg, nil, StartOver{})
+	if err != nil {
+		return nil, err
+	}
+	defer r.close(env)
 	entries, _, err := r.AuditLog(env.Context, r.operator, filter, store.Page{NewestFirst: true})
-	if err == nil && len(entries) == 0 && isMissing(cfg.Audit.File) {
+	if err == nil && len(entries) == 0 && r.missing(cfg.Audit.File) {
 		env.Note("note: there is no file %s", cfg.Audit.File)
 	}
 	return entries, explainFile(err)

@@ -15,6 +15,7 @@ import (
 	"keyward/manage/client"
 	"keyward/store"
 	"keyward/store/importer"
+	"keyward/store/postgres/usagetable"
 	"keyward/usage"
 )
 
@@ -63,51 +64,72 @@ func (k *FileKeys) ListKeys(ctx context.Context, f store.KeyFilter) ([]manage.Ke
 	}
 	k.readEnded(ctx)
 	f.Rules, f.Now = k.rules, k.env.Now()
-	f.LastUse = func(id string) time.Time { return uses[id] }
+	f.LastUse = uses
 	records, _, err := k.keys.List(ctx, f, store.Page{})
 	if err != nil {
 		return nil, err
 	}
-	if len(records) == 0 && isMissing(k.path) {
+	if len(records) == 0 && k.missing(k.path) {
 		k.env.Note("note: there is no file %s", k.path)
 	}
 	views := make([]manage.KeyView, len(records))
 	for i := range records {
 		views[i] = manage.ViewKey(&k.rules, &records[i], f.Now)
-		views[i].LastUse = uses[records[i].ID]
+		if uses != nil {
+			views[i].LastUse = uses(records[i].ID)
+		}
 	}
 	return views, nil
 }
 
-// lastUses returns when each key was last used, as far as there is a usage file. To
-// select by that there must be one: without, every key would look unused.
-func (k *FileKeys) lastUses(unusedFor time.Duration) (map[string]time.Time, error) {
-	if k.usage == "" {
-		if unusedFor > 0 {
-			return nil, command.Usagef("--unused-for needs a usage file: give --usage, or a --config with usage.file")
-		}
+// lastUses returns what returns when a key was last used; nil if nothing records use. To
+// select by that there must be something: without, every key would look unused.
+func (k *FileKeys) lastUses(unusedFor time.Duration) (func(id string) time.Time, error) {
+	switch {
+	case k.usage != "":
+		return k.lastUsesIn(k.usage, unusedFor)
+	case k.db != nil:
+		return k.trackedUse().LastUse()
+	case unusedFor > 0:
+		return nil, command.Usagef("--unused-for needs a usage file: give --usage, or a --config with usage.file")
+	default:
 		return nil, nil
 	}
-	last, since, err := usage.LastUses(k.usage)
+}
+
+// lastUsesIn is lastUses of a file.
+func (k *FileKeys) lastUsesIn(file string, unusedFor time.Duration) (func(id string) time.Time, error) {
+	last, since, err := usage.LastUses(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && unusedFor > 0:
-		return nil, fmt.Errorf("no usage file %s", k.usage)
+		return nil, fmt.Errorf("no usage file %s", file)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("reading usage: %w", err)
 	case k.env.Now().Sub(since) < unusedFor:
-		k.env.Note("note: %s has no record of uses before %s", k.usage, command.Instant(since))
+		k.env.Note("note: %s has no record of uses before %s", file, command.Instant(since))
 	}
-	return last, nil
+	return func(id string) time.Time { return last[id] }, nil
+}
+
+// trackedUse is the use that all replicas record in the database. Nothing is observed by it.
+func (k *FileKeys) trackedUse() *usage.Tracker {
+	return usage.New(usage.Config{Store: usagetable.New(usagetable.Config{DB: k.db, Now: k.env.Now}), Now: k.env.Now})
 }
 
 // KeyUsage implements KeyService. A file that does not exist yet has none.
 func (k *FileKeys) KeyUsage(_ context.Context, id string) (*usage.Usage, error) {
-	if k.usage == "" {
+	var used usage.Usage
+	var err error
+	switch {
+	case k.usage != "":
+		used, err = usage.Read(k.usage, id, k.env.Now())
+	case k.db != nil:
+		used, err = k.trackedUse().Get(id)
+	default:
 		return nil, nil
 	}
-	used, err := usage.Read(k.usage, id, k.env.Now())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		k.env.Note("note: there is no usage file %s", k.usage)

@@ -57,7 +57,7 @@ func configOf(env *command.Env, section, file, configFile string, of func(*confi
 		}
 	}
 	replace(cfg, of(cfg), file)
-	if *of(cfg) == "" {
+	if *of(cfg) == "" && cfg.Store.URL == nil {
 		return nil, fmt.Errorf("%s names no %s file: %s.file is empty", configFile, section, section)
 	}
 	return cfg, nil

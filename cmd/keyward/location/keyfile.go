@@ -10,8 +10,10 @@ import (
 	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/store"
+	"keyward/store/filestore"
 	"keyward/store/filestore/fileheader"
 	"keyward/store/journal"
+	"keyward/store/postgres/database"
 )
 
 // KeyFile has the flags that name the key file.
@@ -63,8 +65,8 @@ func (f *KeyFile) openFile(env *command.Env, begin StartOver) (*FileKeys, error)
 	if err != nil {
 		return nil, err
 	}
-	k.records = openRecords(env, cfg, hasher, begin)
-	return k, nil
+	k.records, err = openRecords(env, cfg, hasher, begin)
+	return k, err
 }
 
 // prefix returns the default prefix of a new key: the first one by which the
@@ -82,19 +84,19 @@ func (k *FileKeys) prefix() string {
 }
 
 // Location implements KeyService.
-func (k *FileKeys) Location() string { return "in " + k.path }
+func (k *FileKeys) Location() string { return k.in(k.path) }
 
 // Close warns of changes that are not in the audit log.
-func (k *FileKeys) Close() { k.noteUnwritten(k.env) }
+func (k *FileKeys) Close() { k.close(k.env) }
 
 // Explain adds the cause to an error, as far as the command knows it.
 func (k *FileKeys) Explain(err error, id string) error {
 	switch cause := CauseOf(err); {
 	case errors.Is(cause, journal.ErrDamaged):
 		return explainDamaged(cause)
-	case errors.Is(cause, fileheader.ErrPepper):
+	case errors.Is(cause, fileheader.ErrPepper), errors.Is(cause, database.ErrPepper):
 		return explainPepper(cause)
-	case errors.Is(cause, store.ErrNotFound) && isMissing(k.path):
+	case errors.Is(cause, store.ErrNotFound) && k.missing(k.path):
 		return fmt.Errorf("no key file %s", k.path)
 	default:
 		return ExplainKey(cause, id, k.Location())
@@ -128,7 +130,11 @@ func (k *FileKeys) noteOfPrefix(prefix string) {
 
 // Compact rewrites the file without superseded and deleted records. It returns the file
 // and how many lines are gone.
-func (k *FileKeys) Compact(ctx context.Context) (file string, gone int, err error) {
-	gone, err = k.keys.Compact(ctx)
+func (k *FileKeys) Compact(ctx context.Context) (path string, gone int, err error) {
+	file, ok := k.keys.(*filestore.KeyFile)
+	if !ok {
+		return "", 0, errors.New("a database has no superseded lines: its journal is cut by store.keep")
+	}
+	gone, err = file.Compact(ctx)
 	return k.path, gone, err
 }

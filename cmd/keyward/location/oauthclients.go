@@ -69,7 +69,8 @@ func (l *OAuthClients) openWith(env *command.Env, begin StartOver) (OAuthClientS
 	if err != nil {
 		return nil, err
 	}
-	return &fileOAuthClients{openRecords(env, cfg, hasher, begin), env, cfg.Clients.File}, nil
+	r, err := openRecords(env, cfg, hasher, begin)
+	return &fileOAuthClients{r, env, cfg.Clients.File}, err
 }
 
 // WrittenOAuthClients is an OAuthClients whose clients the command changes.
@@ -125,7 +126,7 @@ func (c *fileOAuthClients) ListOAuthClients(ctx context.Context, f store.ClientF
 	if err != nil {
 		return nil, err
 	}
-	if len(all) == 0 && isMissing(c.path) {
+	if len(all) == 0 && c.missing(c.path) {
 		c.env.Note("note: there is no file %s", c.path)
 	}
 	views := make([]registry.ClientView, len(all))
@@ -153,10 +154,10 @@ func (c *fileOAuthClients) DeleteOAuthClient(ctx context.Context, id string) err
 }
 
 // Location implements OAuthClientService.
-func (c *fileOAuthClients) Location() string { return "in " + c.path }
+func (c *fileOAuthClients) Location() string { return c.in(c.path) }
 
 // Close warns of changes that are not in the audit log.
-func (c *fileOAuthClients) Close() { c.noteUnwritten(c.env) }
+func (c *fileOAuthClients) Close() { c.close(c.env) }
 
 func (c *fileOAuthClients) Explain(err error, id string) error {
 	switch cause := CauseOf(err); {
@@ -164,7 +165,7 @@ func (c *fileOAuthClients) Explain(err error, id string) error {
 		return explainDamaged(cause)
 	case errors.Is(cause, fileheader.ErrPepper):
 		return explainPepper(cause)
-	case errors.Is(cause, store.ErrNotFound) && isMissing(c.path):
+	case errors.Is(cause, store.ErrNotFound) && c.missing(c.path):
 		return fmt.Errorf("no clients file %s", c.path)
 	default:
 		return explainOAuthClient(cause, id, c.Location())

@@ -58,7 +58,8 @@ func (l *Projects) openWith(env *command.Env, begin StartOver) (ProjectService, 
 	if err != nil {
 		return nil, err
 	}
-	return &fileProjects{openRecords(env, cfg, hasher, begin), env, cfg.Projects.File}, nil
+	r, err := openRecords(env, cfg, hasher, begin)
+	return &fileProjects{r, env, cfg.Projects.File}, err
 }
 
 // WrittenProjects is a Projects whose projects the command changes.
@@ -109,7 +110,7 @@ func (p *fileProjects) ListProjects(ctx context.Context, f store.ProjectFilter) 
 	if err != nil {
 		return nil, err
 	}
-	if len(all) == 0 && isMissing(p.path) {
+	if len(all) == 0 && p.missing(p.path) {
 		p.env.Note("note: there is no file %s", p.path)
 	}
 	views := make([]registry.ProjectView, len(all))
@@ -125,16 +126,16 @@ func (p *fileProjects) DeleteProject(ctx context.Context, name string) error {
 }
 
 // Close warns of changes that are not in the audit log.
-func (p *fileProjects) Close() { p.noteUnwritten(p.env) }
+func (p *fileProjects) Close() { p.close(p.env) }
 
 func (p *fileProjects) Explain(err error, name string) error {
 	switch cause := CauseOf(err); {
 	case errors.Is(cause, journal.ErrDamaged):
 		return explainDamaged(cause)
-	case errors.Is(cause, store.ErrNotFound) && isMissing(p.path):
+	case errors.Is(cause, store.ErrNotFound) && p.missing(p.path):
 		return fmt.Errorf("no projects file %s", p.path)
 	default:
-		return explainProject(cause, name, "in "+p.path)
+		return explainProject(cause, name, p.in(p.path))
 	}
 }
 

@@ -17,55 +17,48 @@ import (
 	"keyward/manage/fault"
 	"keyward/manage/state"
 	"keyward/passwordhash"
+	"keyward/store"
 	"keyward/store/filestore"
+	"keyward/store/postgres"
+	"keyward/store/postgres/database"
 
 	"keyward/cmd/keyward/command"
 )
 
-// records are the files of a configuration, with the Service by which the commands
-// change them.
+// records are those of a configuration, in files or in a database, with the Service by
+// which the commands change them.
 type records struct {
-	keys        *filestore.KeyFile        // nil: the configuration names none
-	users       *filestore.UserFile       // nil: it names none
-	revocations *filestore.RevocationFile // nil: it names none
-	log         *filestore.AuditFile      // nil: changes leave no entry
+	keys  store.KeyReader  // nil: the configuration names none
+	users store.UserReader // nil: it names none
+	log   auditLog         // nil: changes leave no entry
+	db    *database.DB     // nil: the records are in files
 
 	*manage.Service
 	operator access.Actor
 }
 
-// openRecords opens the files that the configuration names. All of them are opened for a
-// change of one: the audit log closes what an earlier command left, whichever file it
-// changed.
-func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, begin StartOver) *records {
-	r := &records{operator: operator(user.Current, os.Hostname)}
-	stores := manage.Stores{}
-	if cfg.Audit.File != "" {
-		r.log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, Keep: cfg.Audit.Keep, StartOver: begin.StartOver, Now: env.Now})
-		stores.Audit = r.log
-		changes := state.File{Path: cfg.State.File}
-		r.log.Watch("link", changes)
-		r.log.Watch("session", changes)
-	}
-	if cfg.Keys.File != "" {
-		r.keys = filestore.NewKeyFile(filestore.KeyFileConfig{Path: cfg.Keys.File, Hasher: hasher, StartOver: begin.StartOver, Now: env.Now})
-		stores.Keys, stores.KeyEditor = r.keys, r.keys.Editor(r.log)
-	}
-	if cfg.Users.File != "" {
-		r.users = filestore.NewUserFile(filestore.UserFileConfig{Path: cfg.Users.File, StartOver: begin.StartOver})
-		stores.Users, stores.UserEditor = r.users, r.users.Editor(r.log)
-	}
-	if cfg.Revocations.File != "" {
-		r.revocations = filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: cfg.Revocations.File, StartOver: begin.StartOver})
-		stores.RevocationEditor = r.revocations.Editor(r.log)
-	}
-	if cfg.Projects.File != "" {
-		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: cfg.Projects.File, StartOver: begin.StartOver})
-		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(r.log)
-	}
-	if cfg.Clients.File != "" {
-		clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: cfg.Clients.File, Hasher: hasher, StartOver: begin.StartOver})
-		stores.ClientReader, stores.ClientEditor = clients, clients.Editor(r.log)
+// auditLog is an audit log that may lack changes.
+type auditLog interface {
+	store.AuditLog
+	// Unwritten returns how many changes were made that have no entry, and why.
+	Unwritten() (entries int, why error)
+}
+
+// openRecords opens the records of the configuration. Without a hasher no secret can be
+// made or found.
+func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, begin StartOver) (*records, error) {
+	r := &records{operator: Operator()}
+	var stores manage.Stores
+	if cfg.Store.URL != nil {
+		var err error
+		if stores, err = r.openDatabase(env, cfg, hasher); err != nil {
+			return nil, err
+		}
+	} else {
+		if hasher == nil {
+			hasher = apikey.NewHasher(authz.Secret{})
+		}
+		stores = r.openFiles(env, cfg, hasher, begin)
 	}
 	r.Service = manage.New(manage.Config{
 		Stores: stores, Hasher: hasher, Now: env.Now,
@@ -73,15 +66,78 @@ func openRecords(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, be
 			return passwordhash.Hash(rand.Reader, password)
 		},
 	})
-	return r
+	return r, nil
 }
 
-// ServiceOf returns the Service over the files of a configuration, and the actor that
-// the command is.
-func ServiceOf(env *command.Env, cfg *config.Config) (*manage.Service, access.Actor) {
-	r := openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), StartOver{})
-	return r.Service, r.operator
+// openFiles opens the files that the configuration names. All of them are opened for a
+// change of one: the audit log closes what an earlier command left, whichever file it
+// changed.
+func (r *records) openFiles(env *command.Env, cfg *config.Config, hasher *apikey.Hasher, begin StartOver) (stores manage.Stores) {
+	var log *filestore.AuditFile
+	if cfg.Audit.File != "" {
+		log = filestore.NewAuditFile(filestore.AuditFileConfig{Path: cfg.Audit.File, Keep: cfg.Audit.Keep, StartOver: begin.StartOver, Now: env.Now})
+		r.log, stores.Audit = log, log
+		changes := state.File{Path: cfg.State.File}
+		log.Watch("link", changes)
+		log.Watch("session", changes)
+	}
+	if cfg.Keys.File != "" {
+		keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: cfg.Keys.File, Hasher: hasher, StartOver: begin.StartOver, Now: env.Now})
+		r.keys, stores.Keys, stores.KeyEditor = keys, keys, keys.Editor(log)
+	}
+	if cfg.Users.File != "" {
+		users := filestore.NewUserFile(filestore.UserFileConfig{Path: cfg.Users.File, StartOver: begin.StartOver})
+		r.users, stores.Users, stores.UserEditor = users, users, users.Editor(log)
+	}
+	if cfg.Revocations.File != "" {
+		revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: cfg.Revocations.File, StartOver: begin.StartOver})
+		stores.RevocationEditor = revocations.Editor(log)
+	}
+	if cfg.Projects.File != "" {
+		projects := filestore.NewProjectFile(filestore.ProjectFileConfig{Path: cfg.Projects.File, StartOver: begin.StartOver})
+		stores.ProjectReader, stores.ProjectEditor = projects, projects.Editor(log)
+	}
+	if cfg.Clients.File != "" {
+		clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: cfg.Clients.File, Hasher: hasher, StartOver: begin.StartOver})
+		stores.ClientReader, stores.ClientEditor = clients, clients.Editor(log)
+	}
+	return stores
 }
+
+// openDatabase opens the database that the configuration names.
+func (r *records) openDatabase(env *command.Env, cfg *config.Config, hasher *apikey.Hasher) (manage.Stores, error) {
+	var err error
+	r.db, err = database.Open(database.Config{URL: *cfg.Store.URL, PasswordFile: cfg.Store.PasswordFile, Hasher: hasher})
+	if err != nil {
+		return manage.Stores{}, err
+	}
+	all := postgres.New(postgres.Config{DB: r.db, Now: env.Now})
+	r.keys, r.users, r.log = all.Keys(), all.Users(), all.Audit()
+	return manage.StoresOf(all, all.Audit()), nil
+}
+
+// missing reports whether the records of the file are not there: a database has all
+// kinds.
+func (r *records) missing(path string) bool { return r.db == nil && isMissing(path) }
+
+// in returns where the records of the file are, as it stands in messages.
+func (r *records) in(path string) string {
+	if r.db != nil {
+		return "in the database"
+	}
+	return "in " + path
+}
+
+// close ends the work, and warns of changes that are not in the audit log.
+func (r *records) close(env *command.Env) {
+	r.noteUnwritten(env)
+	if r.db != nil {
+		r.db.Close()
+	}
+}
+
+// Operator is the actor that the command is.
+func Operator() access.Actor { return operator(user.Current, os.Hostname) }
 
 // operator is who runs the command, as the system names the user and the machine: by
 // number where the user has no name, and without a name as unknown.
@@ -114,7 +170,8 @@ func (r *records) noteUnwritten(env *command.Env) {
 	}
 }
 
-// replace puts the path that --file has in place of the configuration's. Changes of
+// replace puts the path that --file has in place of the configuration's, or of its
+// database. Changes of
 // another file are not in the configuration's audit log: its next writer would look
 // for them in the file that the configuration names, and close them as not done.
 func replace(cfg *config.Config, path *string, file string) {
@@ -124,7 +181,7 @@ func replace(cfg *config.Config, path *string, file string) {
 	if !samePath(file, *path) {
 		cfg.Audit.File = ""
 	}
-	*path = file
+	*path, cfg.Store.URL = file, nil
 }
 
 func samePath(a, b string) bool {

@@ -3,8 +3,6 @@ package location
 import (
 	"context"
 
-	"keyward/apikey"
-	"keyward/authz"
 	"keyward/cmd/keyward/command"
 	"keyward/config"
 	"keyward/manage/client"
@@ -44,7 +42,8 @@ func (p *Revocations) Open(env *command.Env) (RevocationService, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fileRevocations{openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), p.StartOver), env}, nil
+	r, err := openRecords(env, cfg, nil, p.StartOver)
+	return fileRevocations{r, env}, err
 }
 
 // fileRevocations is a revocations file.
@@ -66,7 +65,7 @@ func (f fileRevocations) RevokeToken(ctx context.Context, r store.Revocation) (s
 }
 
 // Close warns of changes that are not in the audit log.
-func (f fileRevocations) Close() { f.noteUnwritten(f.env) }
+func (f fileRevocations) Close() { f.close(f.env) }
 
 func (f fileRevocations) Explain(err error) error { return explainFile(err) }
 

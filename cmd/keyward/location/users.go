@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"keyward/apikey"
 	"keyward/authz"
 	"keyward/cmd/keyward/command"
 	"keyward/config"
@@ -99,7 +98,8 @@ func (f *UserFile) openFile(env *command.Env, begin StartOver) (*FileUsers, erro
 	if err != nil {
 		return nil, err
 	}
-	return &FileUsers{openRecords(env, cfg, apikey.NewHasher(authz.Secret{}), begin), env, cfg.Users.File, f.Config}, nil
+	r, err := openRecords(env, cfg, nil, begin)
+	return &FileUsers{r, env, cfg.Users.File, f.Config}, err
 }
 
 // SetUser implements UserService.
@@ -117,7 +117,7 @@ func (u *FileUsers) ListUsers(ctx context.Context) ([]manage.UserView, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(all) == 0 && isMissing(u.path) {
+	if len(all) == 0 && u.missing(u.path) {
 		u.env.Note("note: there is no file %s", u.path)
 	}
 	return viewUsers(all), nil
@@ -159,10 +159,10 @@ func (u *FileUsers) latestKey(ctx context.Context, name string) (time.Time, erro
 	if u.config == "" {
 		return time.Time{}, nil
 	}
-	k, err := (&KeyFile{Config: u.config}).openFile(u.env, StartOver{})
+	keys, err := u.keysOf()
 	var made map[string]time.Time
 	if err == nil {
-		made, err = k.keys.LatestKeys(ctx, []string{name})
+		made, err = keys.LatestKeys(ctx, []string{name})
 	}
 	if err != nil && !errors.Is(err, errNoKeyFile) {
 		u.env.Note("note: a key that was made by a clock ahead of this one may outlive its user: %v", err)
@@ -174,18 +174,30 @@ func (u *FileUsers) latestKey(ctx context.Context, name string) (time.Time, erro
 	return at, nil
 }
 
+// keysOf returns the keys of the configuration.
+func (u *FileUsers) keysOf() (store.KeyReader, error) {
+	if u.db != nil {
+		return u.records.keys, nil
+	}
+	k, err := (&KeyFile{Config: u.config}).openFile(u.env, StartOver{})
+	if err != nil {
+		return nil, err
+	}
+	return k.keys, nil
+}
+
 // Close warns of changes that are not in the audit log.
-func (u *FileUsers) Close() { u.noteUnwritten(u.env) }
+func (u *FileUsers) Close() { u.close(u.env) }
 
 // Explain adds to an error what is known of its cause.
 func (u *FileUsers) Explain(err error, name string) error {
 	switch cause := CauseOf(err); {
 	case errors.Is(cause, journal.ErrDamaged):
 		return explainDamaged(cause)
-	case errors.Is(cause, store.ErrNotFound) && isMissing(u.path):
+	case errors.Is(cause, store.ErrNotFound) && u.missing(u.path):
 		return fmt.Errorf("no users file %s", u.path)
 	default:
-		return explainUser(cause, name, "in "+u.path)
+		return explainUser(cause, name, u.in(u.path))
 	}
 }
 

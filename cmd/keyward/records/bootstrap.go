@@ -12,7 +12,6 @@ import (
 	"keyward/cmd/keyward/command"
 	"keyward/cmd/keyward/location"
 	"keyward/config"
-	"keyward/manage/account"
 	"keyward/manage/api"
 	"keyward/manage/fault"
 	"keyward/manage/state"
@@ -38,13 +37,12 @@ func (c *adminBootstrap) Run(env *command.Env) error {
 	if err != nil {
 		return err
 	}
-	db, err := state.Open(env.Context, state.Config{Path: cfg.State.File, Now: env.Now})
+	accounts, operator, err := location.OpenAccounts(env, cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }() // the code is durable already
-	service, operator := location.ServiceOf(env, cfg)
-	token, code, err := account.New(account.Config{Records: service, State: db}).CreateSetupLink(env.Context, operator)
+	defer accounts.Close()
+	token, code, err := accounts.CreateSetupLink(env.Context, operator)
 	switch {
 	case err != nil && fault.CodeOf(err) == fault.Conflict:
 		return errors.New("an administrator exists, who can make others; where none can log in, `keyward user set NAME --scope keyward:admin` makes one")

@@ -11,6 +11,12 @@ import (
 	"keyward/store/recordline"
 )
 
+// What may be read and not be changed.
+var (
+	ErrCopy   = errors.New("a copy of a database, which is what to change: name it by store.url, or a server by --server")
+	ErrNoCopy = errors.New("not a copy of a database: records that are nowhere else would be lost")
+)
+
 // ErrPepper is a file of keys or clients whose secrets were hashed with another pepper.
 var ErrPepper = errors.New("made with another pepper")
 
@@ -37,7 +43,8 @@ type Header struct {
 	Versions [2]int64 `json:"versions"` // of the oldest reader that may read it, and of its writer
 	Hash     string   `json:"hash,omitempty"`
 	Pepper   string   `json:"pepper,omitempty"`
-	Last     int64    `json:"last,omitempty"` // the number of the last entry before the file, of an audit log
+	CopyOf   string   `json:"copy_of,omitempty"` // the identity of the database that the file is a copy of
+	Last     int64    `json:"last,omitempty"`    // the number of the last entry before the file, of an audit log
 
 	unknown string // the members that this version does not know, as they were written
 	newer   bool   // must names one of them
@@ -65,6 +72,14 @@ func Clients(h *apikey.Hasher) Header {
 // Audit returns the header of an audit log.
 func Audit() Header { return Header{Kind: kindAudit, Versions: ownVersions} }
 
+// AuditFrom returns the header of an audit log whose entries follow the one with the
+// number last.
+func AuditFrom(last int64) Header {
+	h := Audit()
+	h.Last = last
+	return h
+}
+
 var ownVersions = [2]int64{readerVersion, readerVersion}
 
 // Journal returns what files with this first line begin with, for a journal.
@@ -73,7 +88,30 @@ func (h Header) Journal() journal.Header {
 	if err != nil {
 		panic(err) // strings and numbers
 	}
-	return journal.Header{Line: line, Renew: h.Renew, Check: h.Check}
+	return journal.Header{Line: line, Renew: h.Renew, Check: h.Check, MayWrite: h.MayWrite}
+}
+
+// Copy returns the header of a file of those records that is a copy of the database with
+// that identity.
+func (h Header) Copy(identity string) Header {
+	h.CopyOf = identity
+	return h
+}
+
+// MayWrite returns why a file with this first line is not to be changed by one who writes
+// h: only what follows a database changes its copy, and nothing else.
+func (h Header) MayWrite(first []byte) error {
+	got, err := Read(first)
+	switch {
+	case err != nil:
+		return err
+	case got.CopyOf != "" && h.CopyOf == "":
+		return ErrCopy
+	case got.CopyOf == "" && h.CopyOf != "":
+		return ErrNoCopy
+	default:
+		return nil
+	}
 }
 
 func (h Header) line() ([]byte, error) {
@@ -160,7 +198,7 @@ func Read(line []byte) (Header, error) {
 
 func knownInHeader(name []byte) bool {
 	switch string(name) {
-	case "keyward", "version", "versions", "hash", "pepper", "last", "must":
+	case "keyward", "version", "versions", "hash", "pepper", "copy_of", "last", "must":
 		return true
 	default:
 		return false
@@ -190,6 +228,8 @@ func (r *headerReader) member(s *jsonline.Scanner, name []byte) error {
 		var ok bool
 		r.Last, ok = s.ReadInteger()
 		return jsonline.ErrType.Unless(ok && r.Last > 0)
+	case "copy_of":
+		return s.ReadTextString(&r.CopyOf)
 	case "hash":
 		return s.ReadTextString(&r.Hash)
 	default:

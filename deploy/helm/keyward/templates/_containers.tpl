@@ -27,18 +27,45 @@ restartPolicy: Always
 {{- end }}
 args: [serve, --config, /etc/keyward/keyward.yaml]
 env:
-# The memory request is also the limit of the garbage collector. The memory between the
-# request and the limit is for what it does not count, such as the processes that hash
-# passwords.
-- name: GOMEMLIMIT
-  valueFrom:
-    resourceFieldRef: {resource: requests.memory}
+{{- with .Values.store.urlSecret }}
+{{ include "keyward.storeEnv" . }}
+{{- end }}
+{{ include "keyward.memoryLimit" . }}
 ports:
 {{- if not $sidecar }}
 - {name: grpc, containerPort: 9191, protocol: TCP}
 - {name: http, containerPort: 9192, protocol: TCP}
 {{- end }}
 - {name: admin, containerPort: 9193, protocol: TCP}
+{{ include "keyward.probes" . }}
+{{- if not $sidecar }}
+{{ include "keyward.preStop" . }}
+{{- end }}
+resources:
+  {{- include "keyward.resources" . | nindent 2 }}
+{{ include "keyward.hardened" . }}
+volumeMounts:
+{{- if $sidecar }}
+- {name: keyward-socket, mountPath: /run/keyward}
+{{- end }}
+{{- with .Values.store.urlSecret }}
+- {name: copies, mountPath: /var/lib/keyward}
+{{ include "keyward.storeMount" . }}
+{{- end }}
+- {name: config, mountPath: /etc/keyward, readOnly: true}
+- {name: keys, mountPath: /run/secrets/keyward, readOnly: true}
+{{- end }}
+
+{{- define "keyward.memoryLimit" -}}
+# The memory request is also the limit of the garbage collector. The memory between the
+# request and the limit is for what it does not count, such as the processes that hash
+# passwords.
+- name: GOMEMLIMIT
+  valueFrom:
+    resourceFieldRef: {resource: requests.memory}
+{{- end }}
+
+{{- define "keyward.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: admin}
   periodSeconds: 1
@@ -53,21 +80,13 @@ readinessProbe:
   periodSeconds: 2
   timeoutSeconds: 2
   failureThreshold: 2
-{{- if not $sidecar }}
+{{- end }}
+
+{{- define "keyward.preStop" -}}
 lifecycle:
   # Until every proxy knows that this pod terminates.
   preStop:
     sleep: {seconds: 10}
-{{- end }}
-resources:
-  {{- include "keyward.resources" . | nindent 2 }}
-{{ include "keyward.hardened" . }}
-volumeMounts:
-{{- if $sidecar }}
-- {name: keyward-socket, mountPath: /run/keyward}
-{{- end }}
-- {name: config, mountPath: /etc/keyward, readOnly: true}
-- {name: keys, mountPath: /run/secrets/keyward, readOnly: true}
 {{- end }}
 
 {{- define "keyward.envoy" -}}

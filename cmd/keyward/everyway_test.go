@@ -12,13 +12,16 @@ import (
 	"syscall"
 	"testing"
 
+	"keyward/apikey"
+	"keyward/authz"
 	"keyward/cmd/keyward/command"
 	"keyward/internal/eventually"
+	"keyward/internal/postgrestest"
 	"keyward/store"
 )
 
-// installation is a directory with the files of a configuration, and how the commands
-// reach them: by --config, or through a server.
+// installation is a directory with a configuration, whose records are in files there or in
+// a database, and how the commands reach them: by --config, or through a server.
 type installation struct {
 	t       *testing.T
 	dir     string
@@ -28,28 +31,48 @@ type installation struct {
 	clients []string // the ids of OAuth clients
 }
 
-// newInstallation makes an installation with an administrator, whose key is in the file
-// token.
-func newInstallation(t *testing.T) *installation {
-	t.Helper()
-	in := &installation{t: t, dir: t.TempDir()}
-	in.write("keyward.yaml", strings.ReplaceAll(`
+const installed = `
 listen: {grpc: "", http: "", console: "127.0.0.1:0", admin: "unix://DIR/admin.sock"}
 keys: {file: DIR/keys.jsonl, max_age: 400d}
 users: {file: DIR/users.jsonl}
-projects: {file: DIR/projects.jsonl}
 clients: {file: DIR/clients.jsonl}
 revocations: {file: DIR/revocations.jsonl}
+rate_limits: {api_key: {rate: 100000/h, burst: 5000}}
+`
+
+const installedFiles = installed + `
+projects: {file: DIR/projects.jsonl}
 audit: {file: DIR/audit.jsonl}
 state: {file: DIR/keyward.db}
 usage: {file: DIR/usage.jsonl}
-rate_limits: {api_key: {rate: 100000/h, burst: 5000}}
-`, "DIR", in.dir))
+`
+
+// newInstallation makes an installation with files.
+func newInstallation(t *testing.T) *installation {
+	t.Helper()
+	in := &installation{t: t, dir: t.TempDir()}
 	in.write("usage.jsonl", `{"keyward":"usage","version":1,"since":"2026-01-01T00:00:00Z"}`+"\n")
+	in.configure(installedFiles)
+	return in
+}
+
+var postgresServer = postgrestest.Server{Hasher: apikey.NewHasher(authz.Secret{})}
+
+// newDatabaseInstallation makes an installation with a database.
+func newDatabaseInstallation(t *testing.T) *installation {
+	t.Helper()
+	in := &installation{t: t, dir: t.TempDir()}
+	in.configure(installed + "store: {url: \"" + postgresServer.Database(t).URL.String() + "\"}\n")
+	return in
+}
+
+// configure makes an administrator, whose key is in the file token.
+func (in *installation) configure(text string) {
+	in.t.Helper()
+	in.write("keyward.yaml", strings.ReplaceAll(text, "DIR", in.dir))
 	in.must("", "user", "set", "root", "--scope", "keyward:admin")
 	in.must("", "key", "create", "--name", "root", "--user", "root", "--scope", "keyward:admin", "--json")
 	in.write("token", in.keys[0])
-	return in
 }
 
 func (in *installation) write(name, text string) {
@@ -167,7 +190,7 @@ func (in *installation) plain(text string) string {
 	}
 	for _, each := range [][2]string{
 		{`at http://127\.0\.0\.1:\d+\b`, "PLACE"},
-		{`in ` + regexp.QuoteMeta(in.dir) + `/[a-z]+\.jsonl`, "PLACE"},
+		{`in ` + regexp.QuoteMeta(in.dir) + `/[a-z]+\.jsonl|in the database`, "PLACE"},
 		{`kwcs_[0-9A-Za-z]{38}`, "SECRET"},
 		{`kw_[0-9A-Za-z]{4}\b|"hint":"[0-9A-F]{4}"|\b[0-9A-F]{4}…`, "HINT"},
 		{`\d{4}-\d\d-\d\dT[0-9:.]+Z`, "TIME"},
@@ -192,10 +215,10 @@ type step struct {
 	code  int
 }
 
-// TestBothWays: the commands on keys, users, projects, revocations and the audit log.
-func TestBothWays(t *testing.T) {
+// TestEveryWay: the commands on keys, users, projects, revocations and the audit log.
+func TestEveryWay(t *testing.T) {
 	const future = "2099-01-31T00:00:00Z"
-	bothWays(t, []step{
+	everyWay(t, []step{
 		{"correct-horse", "user|set|alice|--scope|read|--scope|write|--path|/a", 0},
 		{"", "user|set|bob|--disabled|--json", 0},
 		{"", "user|set|bob|--enabled|--no-scopes|--any-path", 0},
@@ -307,9 +330,9 @@ func TestBothWays(t *testing.T) {
 	})
 }
 
-// TestClientsBothWays: the commands on OAuth clients.
-func TestClientsBothWays(t *testing.T) {
-	bothWays(t, []step{
+// TestClientsEveryWay: the commands on OAuth clients.
+func TestClientsEveryWay(t *testing.T) {
+	everyWay(t, []step{
 		{"", "client|create|Shop|--redirect-uri|https://shop.example.com/cb|--redirect-uri|http://127.0.0.1/cb|--scope|read|--grant|authorization_code|--grant|refresh_token", 0}, // CLIENT1
 		{"", "client|create|Job|--grant|client_credentials|--json", 0},                                                    // CLIENT2
 		{"", "client|create|App|--redirect-uri|https://app.example.com/cb|--grant|authorization_code|--public", 0},        // CLIENT3
@@ -351,26 +374,29 @@ func TestClientsBothWays(t *testing.T) {
 	})
 }
 
-// bothWays runs the same commands on files and through a server, and compares what they
-// print and their exit codes.
-func bothWays(t *testing.T, steps []step) {
+// everyWay runs the same commands on files and on a database, each by --config and through
+// a server, and compares what they print and their exit codes.
+func everyWay(t *testing.T, steps []step) {
 	t.Helper()
-	files, served := newInstallation(t), newInstallation(t)
+	files, served, database, servedDatabase := newInstallation(t), newInstallation(t), newDatabaseInstallation(t), newDatabaseInstallation(t)
 	served.serve()
+	servedDatabase.serve()
 	for _, step := range steps {
-		var got [2]string
-		for i, in := range []*installation{files, served} {
+		run := func(in *installation) string {
 			code, stdout, stderr := in.run(step.stdin, strings.Split(step.args, "|")...)
 			if code != step.code {
 				t.Errorf("%s, %s: exit code %d, want %d: %s", step.args, in.server, code, step.code, stderr)
 			}
-			got[i] = in.plain(stdout)
-			if code == command.Done {
-				got[i] += in.plain(stderr)
+			if code != command.Done {
+				stderr = ""
 			}
+			return in.plain(stdout) + in.plain(stderr)
 		}
-		if got[0] != got[1] {
-			t.Errorf("%s: on files\n%sthrough a server\n%s", step.args, got[0], got[1])
+		want := run(files)
+		for way, in := range map[string]*installation{"through a server": served, "in a database": database, "in a database, through a server": servedDatabase} {
+			if got := run(in); got != want {
+				t.Errorf("%s: on files\n%s%s\n%s", step.args, want, way, got)
+			}
 		}
 	}
 }

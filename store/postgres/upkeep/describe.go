@@ -1,0 +1,22 @@
+package upkeep
+
+import (
+	"context"
+
+	"keyward/store/postgres/database"
+)
+
+// Database is what a database says of itself.
+type Database struct {
+	Identity string `json:"identity"`
+	Epoch    string `json:"epoch"`
+	Seq      int64  `json:"seq"` // of the last change
+}
+
+// Describe returns what the database says of itself.
+func Describe(ctx context.Context, db *database.DB) (d Database, err error) {
+	ctx, cancel := context.WithTimeout(ctx, database.StatementTimeout)
+	defer cancel()
+	err = db.Pool.QueryRow(ctx, `SELECT identity::text, epoch::text, last_seq FROM meta`).Scan(&d.Identity, &d.Epoch, &d.Seq)
+	return d, database.Failed(ctx, err)
+}

@@ -1,0 +1,103 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+)
+
+// ending is what there is to know of the lines of one kind, so that what has ended by
+// one of them stays ended whatever a restored database says.
+type ending interface {
+	// about returns what the line is about. The error is a jsonline.Error.
+	about(line []byte) (about, error)
+	// inherit returns the line next, changed so that what ended by the line seen, which
+	// is about the same record, stays ended; nil if it stays so by next itself.
+	inherit(seen, next []byte) ([]byte, error)
+	// orphan returns the line seen, changed so that all that it is about has ended: the
+	// database lacks the record, and may get one of that name again.
+	orphan(seen []byte) ([]byte, error)
+}
+
+// about is what a line is about.
+type about struct {
+	id    string
+	seq   int64
+	ends  bool // something, so that another line must not take its place unseen
+	ended bool // it gives access to nothing
+}
+
+// decoder decodes lines into one record, which is valid until the next one.
+type decoder[R any] interface {
+	Decode(line []byte) (*R, error)
+}
+
+// recordEnding is the ending of the lines of records.
+type recordEnding[R any] struct {
+	lines   decoder[R]        // used again for each line
+	another func() decoder[R] // makes one
+	of      func(r *R, line []byte) about
+	// carry changes next so that what ended by seen stays ended, and reports whether
+	// there was something to change.
+	carry func(seen, next *R) bool
+	end   func(*R) // ends a record, where it has not ended yet
+	line  func(*R) ([]byte, error)
+}
+
+func (e *recordEnding[R]) about(line []byte) (about, error) {
+	r, err := e.lines.Decode(line)
+	if err != nil {
+		return about{}, err
+	}
+	return e.of(r, line), nil
+}
+
+func (e *recordEnding[R]) inherit(seen, next []byte) ([]byte, error) {
+	before, err := e.another().Decode(seen)
+	if err != nil {
+		return nil, err
+	}
+	after, err := e.lines.Decode(next)
+	if err != nil || !e.carry(before, after) {
+		return nil, err
+	}
+	return e.encode(after)
+}
+
+func (e *recordEnding[R]) orphan(seen []byte) ([]byte, error) {
+	r, err := e.lines.Decode(seen)
+	if err != nil {
+		return nil, err
+	}
+	if e.of(r, seen).ended {
+		return seen, nil
+	}
+	e.end(r)
+	return e.encode(r)
+}
+
+func (e *recordEnding[R]) encode(r *R) ([]byte, error) {
+	line, err := e.line(r)
+	if err != nil {
+		return nil, fmt.Errorf("carrying over what has ended: %w", err)
+	}
+	return bytes.TrimSuffix(line, []byte("\n")), nil
+}
+
+// endingOf returns the ending of the kind's lines; false for a kind that there is not.
+func endingOf(kind Kind, now func() time.Time) (ending, bool) {
+	switch kind {
+	case Keys:
+		return keyEnding(), true
+	case Users:
+		return userEnding(), true
+	case Projects:
+		return projectEnding(), true
+	case Clients:
+		return clientEnding(), true
+	case Revocations:
+		return revocationEnding(now), true
+	default:
+		return nil, false
+	}
+}
