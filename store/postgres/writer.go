@@ -102,11 +102,13 @@ func (s *Store) tryWrite(ctx context.Context, do func(*writer) error) error {
 	return w.commit()
 }
 
-// begin waits for the lock, and reads what the numbers go on from. The database ends a
-// transaction that is idle for longer than that. Each statement sees what was committed
-// before it (READ COMMITTED), so the second sees all earlier writers.
+// begin waits for the lock that each writer has from before it takes a number until its
+// commit: that of the row of meta, which replicas may not take. Then it reads what the
+// numbers go on from. The database ends a transaction that is idle for longer than that.
+// Each statement sees what was committed before it (READ COMMITTED), so the second sees
+// all earlier writers.
 func (w *writer) begin(idle string) {
-	w.exec(`SELECT set_config('idle_in_transaction_session_timeout', $1::text, true), pg_advisory_xact_lock($2::bigint)`, idle, database.WritersLock)
+	w.exec(`SELECT set_config('idle_in_transaction_session_timeout', $1::text, true) FROM meta FOR UPDATE`, idle)
 	if w.failed != nil {
 		return
 	}

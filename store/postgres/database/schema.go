@@ -14,8 +14,8 @@ import (
 // The versions of the schema: that of the migrations of this program, and the oldest
 // that it can serve.
 const (
-	SchemaVersion = 1
-	OldestSchema  = 1
+	SchemaVersion = 2
+	OldestSchema  = 2
 )
 
 // Meta is what a database says of itself.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -15,10 +17,15 @@ import (
 type Journal struct {
 	db   *database.DB
 	wake chan struct{}
+	now  func() time.Time
+	// since when a snapshot of this process waits, in nanoseconds; zero: none does.
+	waitsSince atomic.Int64
 }
 
 // New returns the journal of the database. Its Wake receives while [Journal.Listen] runs.
-func New(db *database.DB) *Journal { return &Journal{db, make(chan struct{}, 1)} }
+func New(db *database.DB) *Journal {
+	return &Journal{db: db, wake: make(chan struct{}, 1), now: time.Now}
+}
 
 // view calls do with one consistent view of the database.
 func (j *Journal) view(ctx context.Context, do func(pgx.Tx) error) error {

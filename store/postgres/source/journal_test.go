@@ -81,6 +81,17 @@ func TestSnapshot(t *testing.T) {
 	if busy, ok := errors.AsType[*replica.BusyError](err); !ok || busy.Wait <= 0 || errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("beyond the budget: %v", err)
 	}
+	j.now = func() time.Time { return time.Now().Add(maxSnapshotWait) }
+	late, err := j.Snapshot(t.Context())
+	if err != nil {
+		t.Fatalf("after it has waited for long: %v", err)
+	}
+	if err := late.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := j.Snapshot(t.Context()); err == nil {
+		t.Error("the next one does not wait")
+	}
 	if _, err := create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +201,7 @@ func denyReports(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	for _, sql := range []string{
 		`INSERT INTO replica (login, name, identity, epoch, applied, held) VALUES ('other', 'x', '', '', 0, 0)`, `UPDATE replica SET login = 'other'`,
-		`DELETE FROM replica`, `UPDATE replica SET applied = 9 WHERE login <> current_user`,
+		`DELETE FROM replica`, `UPDATE replica SET applied = 9 WHERE login <> session_user`,
 	} {
 		if done, err := conn.Exec(t.Context(), sql); err == nil && done.RowsAffected() > 0 {
 			t.Errorf("allowed: %s", sql)
