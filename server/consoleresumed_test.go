@@ -10,7 +10,6 @@ import (
 
 	"keyward/internal/eventually"
 	"keyward/internal/postgrestest"
-	"keyward/store/postgres/database"
 )
 
 // interrupt makes every request with an Idempotency-Key one whose process died before
@@ -122,22 +121,22 @@ func TestOvertakenAttempts(t *testing.T) {
 		}
 		before := entries()
 		lock := postgrestest.Connect(t, c.config)
-		query(t, lock, `SELECT pg_advisory_lock($1::bigint)::text`, database.WritersLock)
+		execute(t, lock, `BEGIN`)
+		execute(t, lock, `SELECT FROM meta FOR UPDATE`) // no writer commits
 		answers := make(chan response, 2)
 		for i, on := range []*console{c, other} {
 			go func() { answers <- send(on) }()
 			eventually.Succeeds(t, func() error {
 				var n int
-				err := lock.QueryRow(t.Context(), `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-					AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`).Scan(&n)
+				err := lock.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity, pg_stat_clear_snapshot() WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
 				if err == nil && n <= i {
 					err = fmt.Errorf("%d attempts wait, want %d", n, i+1)
 				}
 				return err
 			})
-			query(t, lock, `WITH over AS (UPDATE state_idempotency SET started = 0 WHERE answer IS NULL RETURNING 1) SELECT count(*)::text FROM over`)
+			postgrestest.Exec(t, c.config, `UPDATE state_idempotency SET started = 0 WHERE answer IS NULL`)
 		}
-		query(t, lock, `SELECT pg_advisory_unlock($1::bigint)::text`, database.WritersLock)
+		execute(t, lock, `COMMIT`)
 		answered := []response{<-answers, <-answers, send(c)}
 		for _, got := range answered {
 			if got.status/100 != 2 || got.body["etag"] != answered[0].body["etag"] {
@@ -150,9 +149,9 @@ func TestOvertakenAttempts(t *testing.T) {
 	}
 }
 
-func query(t *testing.T, conn *pgx.Conn, sql string, args ...any) {
+func execute(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
-	if err := conn.QueryRow(t.Context(), sql, args...).Scan(new(string)); err != nil {
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
 	}
 }
