@@ -261,6 +261,9 @@ type call struct {
 	// Idempotency-Key; resumed means that an earlier attempt may have made it.
 	recordID string
 	resumed  bool
+	// made returns the entries of what attempts of the request changed; nil if it has no
+	// Idempotency-Key.
+	made func(context.Context) ([]audit.Entry, error)
 	// unadmitted is why the request was not admitted; "" if it was.
 	unadmitted fault.Code
 	// base is what a link to the console begins with.

@@ -122,6 +122,7 @@ func digestOf(r *http.Request, body []byte) [sha256.Size]byte {
 // next attempt finds out.
 func (a *api) carryOut(w http.ResponseWriter, r *http.Request, c *call, attempt state.Attempt) {
 	c.recordID, c.resumed, c.actor = attempt.RecordID, attempt.Resumed, c.actor.During(attempt.RecordID)
+	c.made = func(ctx context.Context) ([]audit.Entry, error) { return a.Service().Made(ctx, c.actor) }
 	answer := &keptanswer.Recorder{ResponseWriter: w}
 	ended := false
 	ctx := context.WithoutCancel(r.Context()) // the client may be gone
@@ -135,9 +136,11 @@ func (a *api) carryOut(w http.ResponseWriter, r *http.Request, c *call, attempt 
 	switch {
 	case answer.Status()/100 == 2:
 		err = a.State().Idempotency.Finish(ctx, attempt, answer.Encode())
-	case answer.Status() < 500:
+	case answer.Status()/100 == 4 && !attempt.Resumed:
 		err = a.State().Idempotency.Abandon(ctx, attempt)
 	default:
+		// An earlier attempt may have made the change, or be about to, although this one
+		// was refused. If the name were forgotten, the next request would make it twice.
 		return
 	}
 	if ended = err == nil; !ended {
@@ -151,7 +154,24 @@ func (a *api) madeBefore(ctx context.Context) ([]audit.Entry, error) {
 	if c == nil || !c.resumed {
 		return nil, nil
 	}
-	return a.Service().Made(ctx, c.actor)
+	return c.made(ctx)
+}
+
+// madeMeanwhile reports whether the operation is refused since another attempt of the
+// request has made its change by now: one that was taken for dead, or the one that took
+// this one for dead. Called again, the operation answers with what was made.
+func (c *call) madeMeanwhile(ctx context.Context, err error) bool {
+	if err == nil || c.made == nil {
+		return false
+	}
+	switch fault.CodeOf(err) {
+	case fault.Conflict, fault.Changed, fault.Ended:
+		made, err := c.made(ctx)
+		c.resumed = c.resumed || err == nil && len(made) > 0
+		return err == nil && len(made) > 0
+	default:
+		return false
+	}
 }
 
 // madeKey is the answer with a key that an earlier attempt of the request changed.

@@ -119,19 +119,21 @@ func (a *api) registerBulk(h huma.API) {
 				Project string   `json:"project,omitempty" maxLength:"255" doc:"All keys of that project."`
 			}
 		}) (*struct{ Body revokedKeys }, error) {
+			which := manage.Selection{IDs: in.Body.IDs, User: in.Body.User, Project: in.Body.Project}
 			made, err := a.madeBefore(ctx)
 			if err != nil {
 				return nil, err
 			}
-			done, err := a.Service().RevokeKeys(ctx, who, manage.Selection{IDs: in.Body.IDs, User: in.Body.User, Project: in.Body.Project})
+			var done manage.Revoked
+			if len(made) > 0 { // by an earlier attempt of the request, in one step
+				done, err = a.Service().RevokedBefore(ctx, who, which, made)
+			} else {
+				done, err = a.Service().RevokeKeys(ctx, who, which)
+			}
 			if err != nil {
 				return nil, err
 			}
-			body := revokedKeys{Revoked: []string{}, Unknown: append([]string{}, done.Unknown...), Seq: done.Seq}
-			for _, e := range made {
-				body.Revoked, body.Seq = append(body.Revoked, e.Record), max(body.Seq, e.Seq)
-			}
-			body.Revoked = append(body.Revoked, done.IDs...)
+			body := revokedKeys{Revoked: append([]string{}, done.IDs...), Unknown: append([]string{}, done.Unknown...), Seq: done.Seq}
 			return &struct{ Body revokedKeys }{body}, nil
 		})
 	add(h, operation{id: "verify-key", method: http.MethodPost, path: "/keys/verify", summary: "Find the key of a secret", tag: "Keys", errors: []int{http.StatusNotFound}},
