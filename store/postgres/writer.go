@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"time"
 
@@ -113,9 +114,30 @@ func (w *writer) begin(idle string) {
 		return
 	}
 	var err error
-	w.meta, err = w.store.db.Meta(w.ctx, w.tx)
+	if w.meta, err = w.store.db.Meta(w.ctx, w.tx); err == nil {
+		w.meta.LastSeq, err = w.lastNumber()
+	}
 	w.last = w.meta.LastSeq
 	_ = w.fail(err)
+}
+
+// errNumbers is a database in which a row has a number behind which there are too few.
+var errNumbers = errors.New("a number that no change can have had is in meta, journal or audit: the owner of the tables must remove it")
+
+// maxNumber bounds the last number, so that no transaction runs out of them.
+const maxNumber = math.MaxInt64 / 2
+
+const selectLastNumber = `SELECT greatest(0, last_seq, cut_seq, (SELECT max(seq) FROM journal), (SELECT max(seq) FROM audit)) FROM meta`
+
+// lastNumber is the last number that was taken. A last_seq that was set back by a login
+// that was taken over must not have a number given twice: replicas, which have passed it,
+// would never see the second line.
+func (w *writer) lastNumber() (last int64, err error) {
+	err = w.tx.QueryRow(w.ctx, selectLastNumber).Scan(&last)
+	if err == nil && last > maxNumber {
+		err = fmt.Errorf("%w: %w: %d", database.ErrSchema, errNumbers, last)
+	}
+	return last, err
 }
 
 // fail keeps the first error of the database, and returns err as one of this package.
