@@ -60,10 +60,19 @@ func (p *Puller) pull(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	p.heardAt(began)
+	p.noteBeyond(page.Beyond)
 	p.update(func(s *Status) {
 		s.Up, s.Err, s.Identity, s.Epoch, s.Applied, s.Last, s.Held = true, nil, page.Identity, page.Epoch, p.at, page.Last, p.held()
 	})
 	return p.at < page.Last, p.save(ctx)
+}
+
+// noteBeyond logs lines behind the last change, when there are others than before.
+func (p *Puller) noteBeyond(seq int64) {
+	if seq != p.beyond && seq != 0 {
+		p.cfg.Log.Error("the store's journal has lines behind the last change, which no Keyward has written: they are not applied", "seq", seq)
+	}
+	p.beyond = seq
 }
 
 // nothingHeld is for a restore that was accepted while the copies are what the database
@@ -84,7 +93,21 @@ func (p *Puller) nothingHeld(epoch string) error {
 func (p *Puller) read(ctx context.Context) (Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return p.cfg.Source.Read(ctx, p.at, pageLines)
+	page, err := p.cfg.Source.Read(ctx, p.at, pageLines)
+	page.end()
+	return page, err
+}
+
+// end leaves out what is behind the last change.
+func (page *Page) end() {
+	if page.At != nil && page.At.Seq > page.Last {
+		page.At = nil
+	}
+	n := len(page.Lines)
+	for n > 0 && page.Lines[n-1].Seq > page.Last {
+		n--
+	}
+	page.Lines = page.Lines[:n]
 }
 
 // unfit returns why the copies cannot be continued by the journal.

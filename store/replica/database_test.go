@@ -28,6 +28,7 @@ type database struct {
 	cut      int64
 	records  map[Kind]map[string][]byte
 	epochs   int
+	forged   []Line // behind the last change
 
 	clock int64 // seconds since base; a restore does not set it back
 }
@@ -123,7 +124,7 @@ func (db *database) has(seq int64, text []byte) bool {
 	return l != nil && bytes.Equal(l.Text, text)
 }
 
-func (db *database) head() Head { return Head{db.identity, db.epoch, db.last()} }
+func (db *database) head() Head { return Head{Identity: db.identity, Epoch: db.epoch, Last: db.last()} }
 
 // link is one replica's connection to a database.
 type link struct {
@@ -201,7 +202,7 @@ func (l *link) Read(ctx context.Context, at int64, limit int) (Page, error) {
 		return page, ErrGap
 	}
 	page.At = l.db.at(at)
-	for _, line := range l.db.lines {
+	for _, line := range slices.Concat(l.db.lines, l.db.forged) {
 		if line.Seq > at && len(page.Lines) < limit {
 			if l.bad != nil {
 				line.Text = l.bad
@@ -337,13 +338,15 @@ func rotate(r *store.KeyRecord, at time.Time) {
 	}
 }
 
-func disable(r *store.UserRecord, _ time.Time)  { r.Disabled = true }
-func enable(r *store.UserRecord, _ time.Time)   { r.Disabled = false }
-func remove(r *store.UserRecord, at time.Time)  { r.Delete(at, time.Time{}) }
-func endAll(r *store.UserRecord, at time.Time)  { r.EndAll(at, time.Time{}) }
-func describe(r *store.KeyRecord, at time.Time) { r.Description = at.String() }
-func keyID(n int) string                        { return fmt.Sprintf("k_%012d", n) }
-func pathOf(kind Kind) string                   { return "/r/" + string(kind) }
+func disable(r *store.UserRecord, _ time.Time)     { r.Disabled = true }
+func enable(r *store.UserRecord, _ time.Time)      { r.Disabled = false }
+func remove(r *store.UserRecord, at time.Time)     { r.Delete(at, time.Time{}) }
+func endAll(r *store.UserRecord, at time.Time)     { r.EndAll(at, time.Time{}) }
+func describe(r *store.KeyRecord, at time.Time)    { r.Description = at.String() }
+func trimmed(line []byte) []byte                   { return bytes.TrimSuffix(line, []byte("\n")) }
+func lineOfKey(r *store.KeyRecord) ([]byte, error) { return r.Line() }
+func keyID(n int) string                           { return fmt.Sprintf("k_%012d", n) }
+func pathOf(kind Kind) string                      { return "/r/" + string(kind) }
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {

@@ -22,6 +22,9 @@ func (p *Puller) resync(ctx context.Context, reason Reason) error {
 		return silenceOr(ctx, err)
 	}
 	head, last := snapshot.Head()
+	if last != nil && last.Seq != head.Last {
+		return errors.Join(errOrder, snapshot.Close())
+	}
 	r := &rebuild{puller: p, from: snapshot, head: head, last: last, contact: began, watch: watch, accepted: p.accepts(ctx, head)}
 	if err = r.mark(reason); err == nil {
 		err = r.stage(ctx, p.copies)

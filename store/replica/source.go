@@ -58,9 +58,12 @@ type Head struct {
 	Epoch string
 	// Last is the number of the journal's last line; zero if it never had one.
 	Last int64
+	// Beyond is the highest number of a line that is behind the number of the last
+	// change, and so is not part of the journal; zero if there is none.
+	Beyond int64
 }
 
-// Page is a stretch of the journal, and the head, from one consistent view.
+// Page is a stretch of the journal up to Last, and the head, from one consistent view.
 type Page struct {
 	Head
 	At    *Line  // the line at which the page begins; nil if there is none

@@ -69,7 +69,7 @@ func (s *snapshot) read(ctx context.Context) error {
 	if s.head, _, err = readHead(ctx, s.tx); err != nil || s.head.Last == 0 {
 		return err
 	}
-	lines, err := linesFrom(ctx, s.tx, s.head.Last, 0)
+	lines, err := linesFrom(ctx, s.tx, s.head.Last, s.head.Last, 0)
 	if err == nil && len(lines) > 0 {
 		s.last = &lines[0]
 	}
