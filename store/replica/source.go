@@ -92,8 +92,9 @@ type Source interface {
 type Snapshot interface {
 	// Head returns the head, and the last line of the journal, nil if it never had one.
 	Head() (Head, *Line)
-	// Each calls visit with the line of each record of the kind, without its newline,
-	// deleted ones too. The line is valid until visit returns.
-	Each(ctx context.Context, kind Kind, visit func(line []byte) error) error
+	// Each calls visit with the id and the line of each record of the kind, without its
+	// newline, deleted ones too. Both are valid until visit returns. A revocation has no
+	// id; of other records none is there twice.
+	Each(ctx context.Context, kind Kind, visit func(id, line []byte) error) error
 	Close() error
 }

@@ -120,7 +120,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("%+v, %+v", head, last)
 	}
 	var lines store.KeyDecoder
-	err = held[0].Each(t.Context(), replica.Keys, func(line []byte) error {
+	err = held[0].Each(t.Context(), replica.Keys, func(_, line []byte) error {
 		r, err := lines.Decode(line)
 		if err == nil && !want[r.ID] {
 			t.Errorf("%s is not from before", r.Name)
