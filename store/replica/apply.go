@@ -60,6 +60,7 @@ func (p *Puller) pull(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	p.heardAt(began)
+	p.inVain = 0
 	p.noteBeyond(page.Beyond)
 	p.update(func(s *Status) {
 		s.Up, s.Err, s.Identity, s.Epoch, s.Applied, s.Last, s.Held = true, nil, page.Identity, page.Epoch, p.at, page.Last, p.held()

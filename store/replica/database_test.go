@@ -96,6 +96,20 @@ func (db *database) insert(kind Kind, text []byte) {
 	db.lines = append(db.lines, Line{db.last() + 1, kind, text})
 }
 
+// forge writes lines behind the last change, in place of those before.
+func (db *database) forge(lines ...Line) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.forged = lines
+}
+
+// set writes the row of a record.
+func (db *database) set(kind Kind, id string, line []byte) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.records[kind][id] = line
+}
+
 func (db *database) cutTo(seq int64) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -144,7 +158,8 @@ type link struct {
 	unreported bool // each report waits until its context ends
 	busy       time.Duration
 	schema     bool
-	again      int // how often more each row comes
+	other      bool // each page begins at another line than that of the snapshot
+	again      int  // how often more each row comes
 	reads      int
 	shots      int
 	reports    []Status
@@ -208,6 +223,11 @@ func (l *link) Read(ctx context.Context, at int64, limit int) (Page, error) {
 		return page, ErrGap
 	}
 	page.At = l.db.at(at)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.other && page.At != nil {
+		page.At.Text = []byte("{}")
+	}
 	for _, line := range slices.Concat(l.db.lines, l.db.forged) {
 		if line.Seq > at && len(page.Lines) < limit {
 			page.Lines = append(page.Lines, line)

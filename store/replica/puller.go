@@ -67,6 +67,7 @@ type Puller struct {
 	reported time.Time
 	told     told  // as last reported
 	beyond   int64 // Head.Beyond, as last read
+	inVain   int   // snapshots since the journal last continued the copies
 
 	mu         sync.Mutex
 	status     Status
