@@ -65,7 +65,9 @@ type Puller struct {
 	digest   string // its digest
 	unforced map[*localCopy]int64
 	reported time.Time
-	told     told // as last reported
+	told     told  // as last reported
+	beyond   int64 // Head.Beyond, as last read
+	inVain   int   // snapshots since the journal last continued the copies
 
 	mu         sync.Mutex
 	status     Status

@@ -156,7 +156,7 @@ func (n *node) inOrder(kind Kind, seq int64, line []byte) {
 	defer n.db.mu.Unlock()
 	for _, l := range n.db.lines {
 		f := n.force[l.Kind]
-		if l.Kind == kind || l.Seq >= seq || f == nil || f.max >= l.Seq || n.resyncing(l.Kind) {
+		if checkLine(l.Text) != nil || l.Kind == kind || l.Seq >= seq || f == nil || f.max >= l.Seq || n.resyncing(l.Kind) {
 			continue
 		}
 		n.after = append(n.after, fmt.Sprintf("%s %d is in force before %s %d", kind, seq, l.Kind, l.Seq))

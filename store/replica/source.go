@@ -58,9 +58,12 @@ type Head struct {
 	Epoch string
 	// Last is the number of the journal's last line; zero if it never had one.
 	Last int64
+	// Beyond is the highest number of a line that is behind the number of the last
+	// change, and so is not part of the journal; zero if there is none.
+	Beyond int64
 }
 
-// Page is a stretch of the journal, and the head, from one consistent view.
+// Page is a stretch of the journal up to Last, and the head, from one consistent view.
 type Page struct {
 	Head
 	At    *Line  // the line at which the page begins; nil if there is none
@@ -89,8 +92,9 @@ type Source interface {
 type Snapshot interface {
 	// Head returns the head, and the last line of the journal, nil if it never had one.
 	Head() (Head, *Line)
-	// Each calls visit with the line of each record of the kind, without its newline,
-	// deleted ones too. The line is valid until visit returns.
-	Each(ctx context.Context, kind Kind, visit func(line []byte) error) error
+	// Each calls visit with the id and the line of each record of the kind, without its
+	// newline, deleted ones too. Both are valid until visit returns. A revocation has no
+	// id; of other records none is there twice.
+	Each(ctx context.Context, kind Kind, visit func(id, line []byte) error) error
 	Close() error
 }

@@ -53,12 +53,15 @@ func failed(ctx context.Context, err error) error {
 	return err
 }
 
-const selectHead = `SELECT identity::text, epoch::text, cut_seq, coalesce((SELECT max(seq) FROM journal), 0) FROM meta`
+const selectHead = `SELECT identity::text, epoch::text, cut_seq, coalesce((SELECT max(seq) FROM journal WHERE seq <= last_seq), 0),
+	coalesce((SELECT max(seq) FROM journal WHERE seq > last_seq), 0) FROM meta`
 
 // readHead returns what the database says of itself, and the number of the last line
-// that was cut from the journal.
+// that was cut from the journal. A line behind the last change was written by no
+// Keyward: a replica that was at it would wait for the numbers behind it, and never read
+// the changes before.
 func readHead(ctx context.Context, tx pgx.Tx) (head replica.Head, cut int64, err error) {
-	err = tx.QueryRow(ctx, selectHead).Scan(&head.Identity, &head.Epoch, &cut, &head.Last)
+	err = tx.QueryRow(ctx, selectHead).Scan(&head.Identity, &head.Epoch, &cut, &head.Last, &head.Beyond)
 	return head, cut, err
 }
 
@@ -73,7 +76,7 @@ func (j *Journal) Read(ctx context.Context, at int64, limit int) (page replica.P
 		if at < cut {
 			return replica.ErrGap
 		}
-		lines, err := linesFrom(ctx, tx, at, limit)
+		lines, err := linesFrom(ctx, tx, at, page.Last, limit)
 		if err == nil && len(lines) > 0 && lines[0].Seq == at {
 			page.At, lines = &lines[0], lines[1:]
 		} else if err == nil && at == cut && cut > 0 {
@@ -85,9 +88,9 @@ func (j *Journal) Read(ctx context.Context, at int64, limit int) (page replica.P
 	return page, err
 }
 
-// linesFrom returns the line with the number, and at most limit behind it.
-func linesFrom(ctx context.Context, tx pgx.Tx, at int64, limit int) ([]replica.Line, error) {
-	rows, err := tx.Query(ctx, `SELECT seq, kind, line FROM journal WHERE seq >= $1::bigint ORDER BY seq LIMIT $2::bigint`, at, int64(limit)+1)
+// linesFrom returns the line with the number, and at most limit behind it, up to last.
+func linesFrom(ctx context.Context, tx pgx.Tx, at, last int64, limit int) ([]replica.Line, error) {
+	rows, err := tx.Query(ctx, `SELECT seq, kind, line FROM journal WHERE seq >= $1::bigint AND seq <= $2::bigint ORDER BY seq LIMIT $3::bigint`, at, last, int64(limit)+1)
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,37 @@ func TestReadJournal(t *testing.T) {
 	}
 }
 
+// TestLineBeyond: a line behind the last change is not part of the journal, nor of what a
+// snapshot says of it.
+func TestLineBeyond(t *testing.T) {
+	cfg := server.Database(t)
+	db := open(t, cfg)
+	s, j := postgres.New(postgres.Config{DB: db}), New(db)
+	for range 2 {
+		if _, err := create(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const beyond = 9223372036854775807
+	postgrestest.Exec(t, cfg, `INSERT INTO journal (seq, epoch, kind, line) SELECT 9223372036854775807, epoch, 'key', '{}' FROM meta`)
+	if page, err := j.Read(t.Context(), 1, 10); err != nil || page.Last != 2 || len(page.Lines) != 1 || page.Beyond != beyond {
+		t.Errorf("%+v, %v", page, err)
+	}
+	if page, err := j.Read(t.Context(), beyond, 10); err != nil || page.At != nil {
+		t.Errorf("at the line: %+v, %v", page, err)
+	}
+	taken, err := j.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, last := taken.Head(); head.Last != 2 || last == nil || last.Seq != 2 {
+		t.Errorf("%+v, %+v", head, last)
+	}
+	if err := taken.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSnapshot: a snapshot has all records as they were when it began, and no more than
 // the budget are given at once.
 func TestSnapshot(t *testing.T) {
@@ -100,7 +131,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("%+v, %+v", head, last)
 	}
 	var lines store.KeyDecoder
-	err = held[0].Each(t.Context(), replica.Keys, func(line []byte) error {
+	err = held[0].Each(t.Context(), replica.Keys, func(_, line []byte) error {
 		r, err := lines.Decode(line)
 		if err == nil && !want[r.ID] {
 			t.Errorf("%s is not from before", r.Name)

@@ -82,7 +82,7 @@ func (s *snapshot) read(ctx context.Context) error {
 	if s.head, _, err = readHead(ctx, s.tx); err != nil || s.head.Last == 0 {
 		return err
 	}
-	lines, err := linesFrom(ctx, s.tx, s.head.Last, 0)
+	lines, err := linesFrom(ctx, s.tx, s.head.Last, s.head.Last, 0)
 	if err == nil && len(lines) > 0 {
 		s.last = &lines[0]
 	}
@@ -94,14 +94,14 @@ func (s *snapshot) Head() (replica.Head, *replica.Line) { return s.head, s.last 
 
 // Each implements replica.Snapshot. The lines of revocations, of which several may name
 // the same tokens, are in the order of their numbers.
-func (s *snapshot) Each(ctx context.Context, kind replica.Kind, visit func(line []byte) error) error {
-	rows, err := s.tx.Query(ctx, `SELECT line FROM snapshot WHERE kind = $1::text ORDER BY CASE WHEN kind = 'revocation' THEN seq END`, string(kind))
+func (s *snapshot) Each(ctx context.Context, kind replica.Kind, visit func(id, line []byte) error) error {
+	rows, err := s.tx.Query(ctx, `SELECT id, line FROM snapshot WHERE kind = $1::text ORDER BY CASE WHEN kind = 'revocation' THEN seq END`, string(kind))
 	if err != nil {
 		return failed(ctx, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := visit(rows.RawValues()[0]); err != nil {
+		if err := visit(rows.RawValues()[0], rows.RawValues()[1]); err != nil {
 			return err
 		}
 	}
