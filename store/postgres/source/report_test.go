@@ -124,7 +124,6 @@ func TestRestored(t *testing.T) {
 	if err := postgrestest.Connect(t, cfg).QueryRow(t.Context(), `SELECT id FROM key_record WHERE seq = 3`).Scan(&id); err != nil {
 		t.Fatal(err)
 	}
-	postgrestest.Exec(t, cfg, `ALTER TABLE meta DISABLE TRIGGER meta_last_seq`) // as after a restore
 	postgrestest.Exec(t, cfg, `WITH j AS (DELETE FROM journal WHERE seq = 3), a AS (DELETE FROM audit WHERE seq = 3), k AS (DELETE FROM key_record WHERE seq = 3) UPDATE meta SET last_seq = 2`)
 	wait(2, "1 [{key "+id+" 3 missing}]")
 	before, err := db.Meta(t.Context(), db.Pool)
