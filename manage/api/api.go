@@ -12,6 +12,7 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/account"
 	"keyward/manage/fault"
+	"keyward/manage/gate"
 	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -43,6 +44,8 @@ type Config struct {
 	CountRequest func(route string, status int)
 	// State remembers requests with an Idempotency-Key.
 	State func() *state.DB
+	// Gate bounds the requests that are served at once.
+	Gate *gate.Gate
 	// Log is for what an operator must know; nil discards it.
 	Log *slog.Logger
 	// Version is that of the program, for the OpenAPI document.
@@ -63,9 +66,7 @@ type Denial struct {
 type api struct {
 	Config
 	mux       *http.ServeMux
-	slot      chan struct{}
 	importing chan struct{} // has one element while keys are imported
-	shares    shares
 }
 
 // New returns the handler of the API.
@@ -76,7 +77,7 @@ func New(cfg Config) http.Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &api{Config: cfg, mux: http.NewServeMux(), slot: make(chan struct{}, concurrency), importing: make(chan struct{}, 1)}
+	a := &api{Config: cfg, mux: http.NewServeMux(), importing: make(chan struct{}, 1)}
 	a.register()
 	return a
 }
@@ -137,13 +138,11 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 		a.serve(w, r)
 		return
 	}
-	select {
-	case a.slot <- struct{}{}:
-		defer func() { <-a.slot }()
-	default:
+	if !a.Gate.Enter() {
 		overload(w, "too many requests are being served")
 		return
 	}
+	defer a.Gate.Leave()
 	if purpose, token, ok := linkOf(r); ok {
 		a.serveLink(w, r, purpose, token)
 		return
@@ -153,11 +152,11 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 		denial.write(w)
 		return
 	}
-	if !a.shares.take(actor.Name()) {
+	if !a.Gate.Take(actor.Name()) {
 		overload(w, "too many requests of this caller are being served")
 		return
 	}
-	defer a.shares.give(actor.Name())
+	defer a.Gate.Give(actor.Name())
 	ctx, cancel := context.WithTimeout(r.Context(), boundsOf(r).time)
 	defer cancel()
 	c := &call{log: a.Log, actor: actor, base: a.Origin().Base(r)}

@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/fault"
+	"keyward/manage/gate"
 	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -43,12 +44,11 @@ func changes(r *http.Request) bool {
 // serveLink serves a request to a one-time link. The code is verified before the body
 // is read, and those who have none share the places of one caller.
 func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Purpose, token authz.Secret) {
-	const strangers = "" // no caller has that name
-	if !a.shares.take(strangers) {
+	if !a.Gate.Take(gate.Stranger) {
 		overload(w, "too many requests to links are being served")
 		return
 	}
-	defer a.shares.give(strangers)
+	defer a.Gate.Give(gate.Stranger)
 	if !a.hasOperation(r) {
 		a.serve(w, r)
 		return
@@ -57,7 +57,7 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 		problem.New(problem.CrossOrigin, crossOriginDetail).Write(w)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	ctx, cancel := context.WithTimeout(r.Context(), gate.RequestTime)
 	defer cancel()
 	link, denial := a.AuthenticateLink(r, purpose, token)
 	if denial != nil {

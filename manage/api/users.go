@@ -11,6 +11,7 @@ import (
 	"keyward/authz/urlpath"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/input"
 	"keyward/manage/mergepatch"
 	"keyward/manage/state"
 	"keyward/store"
@@ -111,7 +112,7 @@ func (a *api) setPassword(ctx context.Context, who access.Actor, in *PasswordInp
 	ref := manage.UserRef{Name: in.Name, IfMatch: in.version()}
 	switch {
 	case in.Body.Link == (in.Body.Password != nil):
-		return nil, invalid("", "wants either password, or link: true")
+		return nil, input.Invalid("", "wants either password, or link: true")
 	case !in.Body.Link:
 		return &passwordOutput{Status: http.StatusNoContent}, a.Service().SetPassword(ctx, who, ref, authz.NewSecret(*in.Body.Password))
 	}
@@ -160,7 +161,7 @@ func (a *api) createUser(ctx context.Context, who access.Actor, in newUser) (*us
 func checkAddressable(kind, name string) error {
 	target := &url.URL{Path: "/api/v1/" + name}
 	if _, err := urlpath.Parse(target.EscapedPath(), urlpath.Rules{}); err != nil || strings.Contains(name, "/") {
-		return invalid("/name", "cannot be a part of a path: the API could not show, change or delete the "+kind)
+		return input.Invalid("/name", "cannot be a part of a path: the API could not show, change or delete the "+kind)
 	}
 	return nil
 }
