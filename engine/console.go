@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/config"
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/account"
@@ -52,6 +55,21 @@ func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
 
 // Origin returns where browsers find the console.
 func (s *Snapshot) Origin() session.Origin { return session.Origin{Public: s.cfg.Console.PublicURL} }
+
+// ConsoleSettings are what the configuration says of the pages, and the scopes that the
+// routes of the policy name.
+func (s *Snapshot) ConsoleSettings() (config.Console, []string) {
+	named := map[string]bool{}
+	for _, scope := range s.cfg.Default.Scopes.Names() {
+		named[scope] = true
+	}
+	for i := range s.cfg.Routes {
+		for _, scope := range s.cfg.Routes[i].Route.Scopes.Names() {
+			named[scope] = true
+		}
+	}
+	return s.cfg.Console, slices.Sorted(maps.Keys(named))
+}
 
 // openConsole makes the service over the records.
 func (s *Snapshot) openConsole(old *reuse.Generation) error {

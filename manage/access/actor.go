@@ -223,6 +223,11 @@ func (a Actor) Roles() []string {
 	return names
 }
 
+// WithCall returns the actor as the caller of that call.
+func (a Actor) WithCall(call Call) Actor {
+	return a.WithCallOf(newActor(a.name, call))
+}
+
 // WithCallOf returns the actor as the caller of the same call as the other.
 func (a Actor) WithCallOf(other Actor) Actor {
 	a.via, a.address, a.requestID, a.operation = other.via, other.address, other.requestID, other.operation

@@ -30,10 +30,10 @@ type Config struct {
 	Accounts func() *account.Service
 	// Authenticate returns the actor that a request's credential stands for, or why it
 	// is denied. It is called before the body is read.
-	Authenticate func(*http.Request) (access.Actor, *Denial)
+	Authenticate func(*http.Request) (access.Actor, *gate.Denial)
 	// AuthenticateLink returns the call of a request with a one-time link whose code is
 	// good, or why it is denied. It is called before the body is read.
-	AuthenticateLink func(*http.Request, state.Purpose, authz.Secret) (access.Call, *Denial)
+	AuthenticateLink func(*http.Request, state.Purpose, authz.Secret) (access.Call, *gate.Denial)
 	// Origin is where browsers find the API.
 	Origin func() session.Origin
 	// CountFailure counts a secret of no key that a caller had verified, as a failed
@@ -52,14 +52,6 @@ type Config struct {
 	Version string
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-}
-
-// Denial is why a caller was not authenticated.
-type Denial struct {
-	Status     int // HTTP
-	Detail     string
-	DecisionID string      // under which the log has it
-	Header     http.Header // such as WWW-Authenticate and Retry-After
 }
 
 // api is the Handler.
@@ -149,7 +141,7 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 	}
 	actor, denial := a.Authenticate(r)
 	if denial != nil {
-		denial.write(w)
+		writeDenial(w, denial)
 		return
 	}
 	if !a.Gate.Take(actor.Name()) {
@@ -237,8 +229,8 @@ func (h *headOnly) WriteHeader(status int) { h.status = status }
 // Write implements http.ResponseWriter.
 func (h *headOnly) Write(p []byte) (int, error) { return len(p), nil }
 
-// write writes the denial as a problem.
-func (d *Denial) write(w http.ResponseWriter) {
+// writeDenial writes the denial as a problem.
+func writeDenial(w http.ResponseWriter, d *gate.Denial) {
 	for name, values := range d.Header {
 		w.Header()[name] = values
 	}

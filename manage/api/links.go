@@ -10,6 +10,7 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
+	"keyward/manage/input"
 	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -32,6 +33,22 @@ func linkOf(r *http.Request) (state.Purpose, authz.Secret, bool) {
 		}
 	}
 	return "", authz.Secret{}, false
+}
+
+// Serves reports whether a request is one for the API. A one-time link is a page as well:
+// a browser asks for HTML and sends a form.
+func Serves(r *http.Request) bool {
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		return true
+	}
+	if _, _, isLink := linkOf(r); !isLink {
+		return false
+	}
+	if changes(r) {
+		kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+		return kind != "application/x-www-form-urlencoded"
+	}
+	return !strings.Contains(r.Header.Get("Accept"), "text/html")
 }
 
 const crossOriginDetail = "a change needs Sec-Fetch-Site: same-origin, or an Origin that is the console's public_url"
@@ -61,7 +78,7 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 	defer cancel()
 	link, denial := a.AuthenticateLink(r, purpose, token)
 	if denial != nil {
-		denial.writeOfLink(w)
+		writeLinkDenial(w, denial)
 		return
 	}
 	p := ambiguous(r)
@@ -75,15 +92,15 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 	a.serve(w, r.WithContext(context.WithValue(ctx, callKey{}, &call{log: a.Log, link: link, token: token})))
 }
 
-// writeOfLink writes the denial of a link: one that is not good is not there.
-func (d *Denial) writeOfLink(w http.ResponseWriter) {
+// writeLinkDenial writes the denial of a link: one that is not good is not there.
+func writeLinkDenial(w http.ResponseWriter, d *gate.Denial) {
 	if d.Status == http.StatusUnauthorized {
 		p := problem.New(fault.NotFound, "the link is not valid: it was used, has expired, or has been replaced")
 		p.DecisionID = d.DecisionID
 		p.Write(w)
 		return
 	}
-	d.write(w)
+	writeDenial(w, d)
 }
 
 // LinkCode is the code in the path of a link.
@@ -125,7 +142,7 @@ func (a *api) registerLinks(h huma.API) {
 				Password string `json:"password" doc:"8 to 72 bytes." writeOnly:"true"`
 			}
 		}) (*setUpOutput, error) {
-			if err := checkAddressable("user", in.Body.Name); err != nil {
+			if err := input.Addressable("user", in.Body.Name); err != nil {
 				return nil, err
 			}
 			c := callOf(ctx)

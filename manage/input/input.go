@@ -4,9 +4,12 @@ package input
 
 import (
 	"net/netip"
+	"net/url"
+	"strings"
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/config"
 	"keyward/manage/fault"
 )
@@ -58,8 +61,8 @@ type Span struct {
 	Into       *time.Duration
 }
 
-// Spans reads the durations of a filter, or says all that is wrong with them. "" is no
-// condition.
+// Spans reads the durations of a filter, or says all that is wrong with them. "" sets
+// none.
 func Spans(spans ...Span) error {
 	var bad fault.Problems
 	for _, span := range spans {
@@ -74,6 +77,16 @@ func Spans(spans ...Span) error {
 		*span.Into = d
 	}
 	return bad.Err()
+}
+
+// Addressable refuses the name of a record of that kind where a request about it would
+// not pass the rules for paths.
+func Addressable(kind, name string) error {
+	target := &url.URL{Path: "/api/v1/" + name}
+	if _, err := urlpath.Parse(target.EscapedPath(), urlpath.Rules{}); err != nil || strings.Contains(name, "/") {
+		return Invalid("/name", "cannot be a part of a path: the API could not show, change or delete the "+kind)
+	}
+	return nil
 }
 
 // Invalid is the error of one member.
