@@ -114,7 +114,7 @@ func TestHeadersOfPages(t *testing.T) {
 		"Referrer-Policy":         "same-origin", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
 	}
 	var page string
-	for _, path := range []string{"/login", "/account", "/", "/no/such/page", "/setup/x", "//login", "/account/../account"} {
+	for _, path := range []string{"/login", "/account", "/", "/no/such/page", "/setup/x"} {
 		for _, cookie := range []authz.Secret{{}, root} {
 			got := c.page(cookie, "GET", path, nil)
 			for name, value := range want {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/manage/access"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
@@ -36,9 +37,11 @@ func linkOf(r *http.Request) (state.Purpose, authz.Secret, bool) {
 }
 
 // Serves reports whether a request is one for the API. A one-time link is a page as well:
-// a browser asks for HTML and sends a form.
+// a browser asks for HTML and sends a form. A target that programs could read differently
+// is not a page's.
 func Serves(r *http.Request) bool {
-	if strings.HasPrefix(r.URL.Path, "/api/") {
+	target, _, _ := strings.Cut(r.RequestURI, "?")
+	if _, err := urlpath.Parse(target, urlpath.Rules{}); err != nil || r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") {
 		return true
 	}
 	if _, _, isLink := linkOf(r); !isLink {
