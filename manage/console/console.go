@@ -9,6 +9,7 @@ import (
 
 	"keyward/manage/access"
 	"keyward/manage/console/accountpages"
+	"keyward/manage/console/keypages"
 	"keyward/manage/console/page"
 	"keyward/manage/console/signin"
 	"keyward/manage/fault"
@@ -27,7 +28,7 @@ type Console struct {
 
 // New returns the console's handler.
 func New(cfg page.Config) *Console {
-	return build(cfg, signin.Routes, accountpages.Routes, first)
+	return build(cfg, signin.Routes, accountpages.Routes, keypages.Routes, first)
 }
 
 // build returns a console of the areas.
