@@ -2,6 +2,7 @@ package manage
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"keyward/authz"
@@ -94,6 +95,25 @@ func (s *Service) ReplacePassword(ctx context.Context, a access.Actor, password 
 		})
 	}
 	return s.finishUser(ctx, a, audit.UserPassword, a.Name(), after, err)
+}
+
+// UserWithPassword returns the user's record, and when it was read, if the user may log
+// in and the record has the hash that a password was found to match: the copy that it
+// was compared with may be behind the record.
+func (s *Service) UserWithPassword(ctx context.Context, name string, hash authz.Secret) (r store.UserRecord, at time.Time, err error) {
+	err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) (err error) {
+		r, err = tx.Get(name)
+		at = s.Now().UTC()
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && (r.Password == "" || r.Password != hash.Reveal() || !access.EnabledUser(&r)) {
+		err = fault.InvalidMembers(fault.FieldError{Pointer: "/password", Detail: "is not the password of that user"})
+	}
+	if err != nil {
+		return store.UserRecord{}, time.Time{}, fault.Of(err)
+	}
+	r.Password = ""
+	return r, at, nil
 }
 
 // mayReplacePassword refuses an actor who has proved nothing beside its credential: a

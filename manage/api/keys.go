@@ -7,10 +7,10 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
-	"keyward/config"
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/fault"
+	"keyward/manage/input"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -234,26 +234,10 @@ func (a *api) keyParams(in *KeySettings) (store.KeyParams, error) {
 		p.Prefix = *in.Prefix
 	}
 	var err error
-	if p.CIDRs, err = parseNetworks(in.CIDRs); err == nil {
-		p.Expires, err = expiry(in.Expires, a.Now())
+	if p.CIDRs, err = input.Networks(in.CIDRs); err == nil {
+		p.Expires, err = input.Expiry(in.Expires, a.Now())
 	}
 	return p, err
-}
-
-// expiry reads when a key is to expire: a time from now, or an RFC 3339 time. "" is
-// never.
-func expiry(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at.UTC().Truncate(time.Second), nil
-	}
-	d, err := config.ParseDuration(text)
-	if err != nil || d <= 0 {
-		return time.Time{}, invalid("/expires", "is neither a time from now, as 90d, nor an RFC 3339 time")
-	}
-	return now.Add(d).UTC().Truncate(time.Second), nil
 }
 
 // RotateInput is the request for a new secret. The body may be left out.
@@ -270,14 +254,10 @@ type graceBody struct {
 
 // duration returns the grace, zero for none.
 func (b *graceBody) duration() (time.Duration, error) {
-	if b == nil || b.Grace == "" || b.Grace == "0" {
+	if b == nil {
 		return 0, nil
 	}
-	grace, err := config.ParseDuration(b.Grace)
-	if err != nil || grace < 0 {
-		return 0, invalid("/grace", "is not a time as 90s, 24h or 7d")
-	}
-	return grace, nil
+	return input.Grace(b.Grace)
 }
 
 func (a *api) rotateKey(ctx context.Context, who access.Actor, in *RotateInput, own bool) (*keyOutput, error) {

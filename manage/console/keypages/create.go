@@ -1,0 +1,72 @@
+package keypages
+
+import (
+	"net/url"
+
+	"keyward/authz"
+	"keyward/manage/console/page"
+	"keyward/store"
+)
+
+func (a area) showNew(r *page.Request) error {
+	values := url.Values{"expires": {"90d"}, "scopes": {"list"}, "user": {r.Query("user")}, "project": {r.Query("project")}}
+	return a.renderNew(r, a.newHead(r), page.NewForm(values))
+}
+
+func (a area) newHead(r *page.Request) page.Head {
+	title := "New " + r.Words().Key
+	if a.own {
+		title = r.Words().Start
+	}
+	return page.Head{Title: title, Current: a.path, Crumbs: a.crumbs(r, page.Crumb{Text: title})}
+}
+
+func (a area) renderNew(r *page.Request, head page.Head, f *page.Form) error {
+	return r.Render(a.Templates, "form.html", head, a.form(r, f, nil))
+}
+
+// create makes a key and shows its secret.
+func (a area) create(r *page.Request) error {
+	f := r.SentForm()
+	t := readForm(r, f, a.own)
+	if !a.own {
+		if err := checkUser(r, f, t.User); err != nil {
+			return err
+		}
+	}
+	if t.Name == "" {
+		f.Add("name", "Enter a name.")
+	}
+	if len(f.Errors) > 0 {
+		return a.renderNew(r, a.newHead(r).Again(nil), f)
+	}
+	t.Format, t.Prefix = formatOf(r)
+	var record store.KeyRecord
+	var secret authz.Secret
+	made, again, err := r.Once(func(attempt page.Attempt) (page.Made, error) {
+		var err error
+		record, secret, err = makeKey(r, attempt, t.KeyParams)
+		return page.Made{ID: record.ID, Name: record.Name}, err
+	})
+	switch {
+	case err != nil && f.Take(err, keyFields):
+		return a.renderNew(r, a.newHead(r).Again(err), f)
+	case err != nil:
+		return err
+	case again || secret.Empty():
+		return a.showAgain(r, made)
+	}
+	return a.showSecret(r, r.Words().Created, "", &record, secret)
+}
+
+// makeKey makes the key of an attempt. An earlier attempt may have made it, and its secret
+// is lost.
+func makeKey(r *page.Request, attempt page.Attempt, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
+	p.ID = attempt.RecordID
+	if attempt.Resumed {
+		if record, err := r.Service().MadeKey(r.Context(), r.Actor, p.ID); err == nil {
+			return record, authz.Secret{}, nil
+		}
+	}
+	return r.Service().CreateKey(r.Context(), r.Actor, p)
+}
