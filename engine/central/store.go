@@ -56,7 +56,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	journal := source.New(db)
 	puller, err := replica.New(replica.Config{
-		Name: cfg.Name, Source: journal, Files: cfg.Files, Hasher: db.Hasher, MaxStaleness: cfg.MaxStaleness, Log: cfg.Log,
+		Name: cfg.Name, Source: journal, Origin: cfg.Database.URL.String(), Files: cfg.Files, Hasher: db.Hasher, MaxStaleness: cfg.MaxStaleness, Log: cfg.Log,
 		Await: func(ctx context.Context, kind replica.Kind, _ int64) error { return cfg.InForce(ctx, kind) },
 	})
 	if err != nil {
