@@ -55,7 +55,7 @@ var errStandby = errors.New("the server is a standby, which may lack what was ch
 // that was cut from the journal. A line behind the last change was written by no
 // Keyward: a replica that was at it would wait for the numbers behind it, and never read
 // the changes before. A standby is refused: one that receives nothing any more would say
-// for ever that there is nothing new.
+// forever that there is nothing new.
 func readHead(ctx context.Context, tx pgx.Tx) (head replica.Head, cut int64, err error) {
 	var standby bool
 	err = tx.QueryRow(ctx, selectHead).Scan(&head.Identity, &head.Epoch, &cut, &head.Last, &head.Beyond, &standby)
