@@ -37,7 +37,8 @@ func (p *Puller) pull(ctx context.Context) (more bool, err error) {
 		return true, p.resync(ctx, reason)
 	}
 	began := p.cfg.Now()
-	page, err := p.read(ctx)
+	p.read = began
+	page, err := p.readPage(ctx)
 	if err == nil {
 		err = p.compare(&page)
 	}
@@ -91,7 +92,7 @@ func (p *Puller) nothingHeld(epoch string) error {
 	return nil
 }
 
-func (p *Puller) read(ctx context.Context) (Page, error) {
+func (p *Puller) readPage(ctx context.Context) (Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	page, err := p.cfg.Source.Read(ctx, p.at, pageLines)
@@ -297,10 +298,11 @@ func (p *Puller) await(ctx context.Context, but *localCopy) error {
 func (p *Puller) save(ctx context.Context) error {
 	contact := *p.contact.Load()
 	for _, c := range p.copies {
-		if c.size == c.Size && contact.Sub(c.saved) < contactEvery {
+		// A clock that was set back leaves a time in the future there.
+		if age := contact.Sub(c.saved); c.size == c.Size && age >= 0 && age < contactEvery {
 			continue
 		}
-		c.Contact = contact.Round(0)
+		c.Contact, c.Origin = contact.Round(0), p.cfg.Origin
 		if err := c.save(ctx); err != nil {
 			return err
 		}

@@ -182,7 +182,7 @@ func (c *localCopy) append(ctx context.Context, lines []Line) (*appending, error
 // checkLine refuses a line that would be more than one, that readers would not read to its
 // end, or that would have them wait for others.
 func checkLine(line []byte) error {
-	if len(line) < 2 || len(line) > jsonline.MaxLine || line[0] != '{' || line[len(line)-1] != '}' || bytes.IndexByte(line, '\n') >= 0 || journal.OfBatch(line) {
+	if len(line) < 2 || len(line) > MaxLine || line[0] != '{' || line[len(line)-1] != '}' || bytes.IndexByte(line, '\n') >= 0 || journal.OfBatch(line) {
 		return errLine
 	}
 	return nil

@@ -261,7 +261,7 @@ func (s *staged) finish(r *rebuild) error {
 	}
 	c.addEpoch(r.head.Epoch)
 	c.Resync, c.known = "", true
-	c.Contact = r.contact.Round(0)
+	c.Contact, c.Origin = r.contact.Round(0), r.puller.cfg.Origin
 	c.applied, c.behind, c.ended, c.size = c.Seq, map[int64]string{}, s.ended, s.size
 	return c.saveIn(s.t)
 }

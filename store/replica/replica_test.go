@@ -22,6 +22,8 @@ type node struct {
 	disk   *powercut.Disk
 	puller *Puller
 	stale  time.Duration
+	origin string
+	now    func() time.Time
 
 	mu      sync.Mutex      // of what follows
 	eager   func(Kind) bool // a follower that reads at once; others read when they are awaited
@@ -65,7 +67,7 @@ func (n *node) boot(d *powercut.Disk) {
 		n.force[kind] = &inForce{lines: map[string][]byte{}, ended: map[string]Line{}}
 		n.look(kind)
 	}
-	cfg := Config{Name: "node", Source: n.link, Hasher: testHasher(), FS: d, MaxStaleness: n.stale, Await: n.await}
+	cfg := Config{Name: "node", Source: n.link, Hasher: testHasher(), FS: d, MaxStaleness: n.stale, Origin: n.origin, Now: n.now, Await: n.await}
 	for _, kind := range allKinds {
 		cfg.Files = append(cfg.Files, File{kind, pathOf(kind)})
 	}

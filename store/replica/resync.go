@@ -81,6 +81,6 @@ func (p *Puller) accepts(ctx context.Context, head Head) bool {
 			return false
 		}
 	}
-	page, err := p.read(ctx)
+	page, err := p.readPage(ctx)
 	return err == nil && page.Epoch == head.Epoch && p.compare(&page) == nil
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"keyward/store/jsonline"
 )
 
 // Kind is the kind of the records of a file, as the journal names it.
@@ -33,6 +35,10 @@ type BusyError struct{ Wait time.Duration }
 
 // Error implements error.
 func (e *BusyError) Error() string { return fmt.Sprintf("no snapshot is free for %v", e.Wait) }
+
+// MaxLine bounds a line of a copy, in bytes. A source may return an empty one in place of
+// one that is longer.
+const MaxLine = jsonline.MaxLine
 
 // Line is a line of the journal: a record as it is since the change Seq.
 type Line struct {
@@ -76,7 +82,9 @@ type Page struct {
 // copies hashes returns an error from every call.
 type Source interface {
 	// Read returns the line with the number at, and at most limit lines behind it. The
-	// error is ErrGap if it was cut, or lines behind it, and ErrSchema as it says.
+	// error is ErrGap if it was cut, or lines behind it, and ErrSchema as it says. A
+	// source that may lack the latest changes, as a standby does, returns another error:
+	// what it says is not counted as contact.
 	Read(ctx context.Context, at int64, limit int) (Page, error)
 	// Snapshot begins one consistent view of all records. The error may be a
 	// [BusyError].

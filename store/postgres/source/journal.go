@@ -54,14 +54,21 @@ func failed(ctx context.Context, err error) error {
 }
 
 const selectHead = `SELECT identity::text, epoch::text, cut_seq, coalesce((SELECT max(seq) FROM journal WHERE seq <= last_seq), 0),
-	coalesce((SELECT max(seq) FROM journal WHERE seq > last_seq), 0) FROM meta`
+	coalesce((SELECT max(seq) FROM journal WHERE seq > last_seq), 0), pg_is_in_recovery() FROM meta`
+
+var errStandby = errors.New("the server is a standby, which may lack what was changed last: store.url must reach the primary")
 
 // readHead returns what the database says of itself, and the number of the last line
 // that was cut from the journal. A line behind the last change was written by no
 // Keyward: a replica that was at it would wait for the numbers behind it, and never read
-// the changes before.
+// the changes before. A standby is refused: one that receives nothing any more would say
+// forever that there is nothing new.
 func readHead(ctx context.Context, tx pgx.Tx) (head replica.Head, cut int64, err error) {
-	err = tx.QueryRow(ctx, selectHead).Scan(&head.Identity, &head.Epoch, &cut, &head.Last, &head.Beyond)
+	var standby bool
+	err = tx.QueryRow(ctx, selectHead).Scan(&head.Identity, &head.Epoch, &cut, &head.Last, &head.Beyond, &standby)
+	if err == nil && standby {
+		err = errStandby
+	}
 	return head, cut, err
 }
 
@@ -88,9 +95,20 @@ func (j *Journal) Read(ctx context.Context, at int64, limit int) (page replica.P
 	return page, err
 }
 
+// maxPage bounds the lines of a page, in bytes, so that a writer cannot fill the memory of
+// all replicas. The first two are always in it.
+const maxPage = 4 * replica.MaxLine
+
+// selectLines bounds what is sent: a line that is longer than any of a file is empty.
+const selectLines = `SELECT seq, left(kind, 64), CASE WHEN octet_length(line) <= $4::integer THEN line ELSE '' END FROM (
+		SELECT seq, kind, line, sum(least(octet_length(line), $4::integer)) OVER (ORDER BY seq) AS bytes FROM (
+			SELECT seq, kind, line FROM journal WHERE seq >= $1::bigint AND seq <= $2::bigint ORDER BY seq LIMIT $3::bigint
+		) AS lines
+	) AS lines WHERE bytes <= $5::bigint ORDER BY seq`
+
 // linesFrom returns the line with the number, and at most limit behind it, up to last.
 func linesFrom(ctx context.Context, tx pgx.Tx, at, last int64, limit int) ([]replica.Line, error) {
-	rows, err := tx.Query(ctx, `SELECT seq, kind, line FROM journal WHERE seq >= $1::bigint AND seq <= $2::bigint ORDER BY seq LIMIT $3::bigint`, at, last, int64(limit)+1)
+	rows, err := tx.Query(ctx, selectLines, at, last, int64(limit)+1, int32(replica.MaxLine), int64(maxPage))
 	if err != nil {
 		return nil, err
 	}

@@ -93,9 +93,11 @@ func (s *snapshot) read(ctx context.Context) error {
 func (s *snapshot) Head() (replica.Head, *replica.Line) { return s.head, s.last }
 
 // Each implements replica.Snapshot. The lines of revocations, of which several may name
-// the same tokens, are in the order of their numbers.
+// the same tokens, are in the order of their numbers. One that is longer than any of a file is
+// empty.
 func (s *snapshot) Each(ctx context.Context, kind replica.Kind, visit func(id, line []byte) error) error {
-	rows, err := s.tx.Query(ctx, `SELECT id, line FROM snapshot WHERE kind = $1::text ORDER BY CASE WHEN kind = 'revocation' THEN seq END`, string(kind))
+	rows, err := s.tx.Query(ctx, `SELECT CASE WHEN octet_length(id) <= $2::integer THEN id ELSE '' END, CASE WHEN octet_length(line) <= $2::integer THEN line ELSE '' END
+		FROM snapshot WHERE kind = $1::text ORDER BY CASE WHEN kind = 'revocation' THEN seq END`, string(kind), int32(replica.MaxLine))
 	if err != nil {
 		return failed(ctx, err)
 	}
