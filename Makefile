@@ -41,16 +41,25 @@ PROMETHEUS = .cache/prometheus
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
-# these programs. What is managed is tested on files and on a database. Tests of
-# allocations and memory run without the race detector, with the compiler flags of a
-# release. The image and the manifests are separate modules. The code that makes the image
-# has one goroutine, and packs five times as slowly under the race detector.
+# these programs. What is managed is tested on files and on a database; on the database
+# without the race detector, since the code above the stores has run under it on files, and
+# store/postgres has too. Tests of allocations and memory also run without it, with the
+# compiler flags of a release: with these, what e2e compiles serves all three. The image and
+# the manifests are separate modules. The code that makes the image has one goroutine, and
+# packs five times as slowly under the race detector.
+#
+# A program with the race detector waits a second before it ends, and the tests start many.
+# go test starts packages in the order given, so the slowest come first. `make lint` vets.
+RACE    = GORACE='atexit_sleep_ms=20' CGO_ENABLED=1 go test -race -vet=off
+RELEASED = CGO_ENABLED=0 go test -trimpath -vet=off
+SLOWEST = keyward/cmd/keyward keyward/server keyward/manage
+
 test: programs
-	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/postgres$$')
-	KEYWARD_TEST_STORE=postgres CGO_ENABLED=1 go test -race -count=1 ./manage ./server
+	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x -e keyward/e2e -e keyward/e2e/postgres $(SLOWEST:%=-e %))
+	KEYWARD_TEST_STORE=postgres $(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -count=1 ./manage ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
-	CGO_ENABLED=1 go test -race -p 1 -count=1 -timeout 30m ./e2e ./e2e/postgres
-	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
+	$(RACE) -p 1 -count=1 -timeout 30m ./e2e ./e2e/postgres
+	$(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
 	cd deploy/image && go test -count=1 ./...
 
 programs:
