@@ -1,7 +1,7 @@
 # README.md explains the targets. They need Go. `run` and `test` also need Python 3 with
 # pip, because Envoy comes from a PyPI package. `test` also needs a C compiler for the race
-# detector, and curl, nginx, HAProxy, Redis, Prometheus and buildah, which it installs if it
-# may.
+# detector, npm for axe-core, and curl, nginx, HAProxy, Redis, Postgres, Prometheus, buildah
+# and Chromium, which it installs if it may.
 
 # The linters are tools of a separate module, because its go.sum is several times as long as
 # Keyward's. actionlint does not compile with the YAML library that golangci-lint needs.
@@ -36,8 +36,9 @@ run: build
 
 # Programs that the tests run are installed if possible. Prometheus is only unpacked,
 # because its package would start a server.
-PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer
+PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer chromium
 PROMETHEUS = .cache/prometheus
+AXE        = axe-core@4.14.1
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
@@ -71,6 +72,8 @@ programs:
 	@command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ] || \
 	{ mkdir -p $(PROMETHEUS) && cd $(PROMETHEUS) && rm -f *.deb && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
 	dpkg-deb --extract prometheus_*.deb . && rm *.deb; } >/dev/null 2>&1 || echo "make test: missing, and so not tested with: prometheus" >&2
+	@[ -f .cache/npm/node_modules/$(AXE) ] || { mkdir -p .cache/npm && npm install --silent --no-audit --no-fund --prefix .cache/npm $(AXE) && touch .cache/npm/node_modules/$(AXE); } >/dev/null 2>&1 || \
+	echo "make test: missing, and so not tested with: axe-core" >&2
 
 # Without its database govulncheck checks nothing. `make lint` then warns, and fails with
 # RELEASE=true.
