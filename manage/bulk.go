@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -120,7 +121,7 @@ func (s *Service) revokeSelected(ctx context.Context, tx store.Tx[store.KeyRecor
 		after := keys[i].Clone()
 		if after.Revoke(s.Now().UTC()) {
 			after.Ending = a.Act("")
-			tx.Put(&after, a.Entry(audit.KeyRevoke, after.ID, keyChanges(&keys[i], &after)))
+			tx.Put(&after, a.Entry(audit.KeyRevoke, after.ID, changes.Key(&keys[i], &after)))
 			done.IDs, last = append(done.IDs, after.ID), &after
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -53,7 +54,7 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 			if err := s.RequireProject(ctx, r.Project); err != nil {
 				return err
 			}
-			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, keyChanges(&store.KeyRecord{}, &r)))
+			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, changes.Key(&store.KeyRecord{}, &r)))
 			return nil
 		})
 	}
@@ -141,7 +142,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 					return err
 				}
 			}
-			entry := a.Entry(action, after.ID, keyChanges(&before, &after))
+			entry := a.Entry(action, after.ID, changes.Key(&before, &after))
 			entry.Reason = ref.Reason
 			tx.Put(&after, entry)
 			return nil

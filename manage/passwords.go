@@ -7,6 +7,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/passwordhash"
 	"keyward/store"
@@ -90,7 +91,7 @@ func (s *Service) ReplacePassword(ctx context.Context, a access.Actor, password 
 			if err := checkService(&after); err != nil {
 				return err
 			}
-			tx.Put(&after, a.Entry(audit.UserPassword, after.Name, userChanges(&before, &after)))
+			tx.Put(&after, a.Entry(audit.UserPassword, after.Name, changes.User(&before, &after)))
 			return nil
 		})
 	}
