@@ -9,7 +9,7 @@ import (
 )
 
 // endedLines are where a copy has the lines by which something has ended: of those about
-// one record, the last. They have some 20 bytes for each, by hashes of what the lines are
+// one record, the last. They have 20 to 40 bytes for each, by hashes of what the lines are
 // about, under a seed that no writer knows.
 type endedLines struct {
 	seed maphash.Seed
