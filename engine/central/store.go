@@ -120,11 +120,21 @@ func (s *Store) suspend() {
 	}
 	s.suspended = stale
 	if stale {
-		s.cfg.Log.Error("nothing was heard from the store for too long: keys and users are denied", "max_staleness", s.cfg.MaxStaleness)
+		s.logStale()
 	} else {
 		s.cfg.Log.Info("the store was heard from: keys and users are decided again")
 	}
 	s.cfg.Suspend(stale)
+}
+
+// logStale says that the copies are too old. Before the first contact of all there are none,
+// which is how every replica begins: if the store does not answer, the puller says so.
+func (s *Store) logStale() {
+	if s.puller.Status().Contact.IsZero() {
+		s.cfg.Log.Info("nothing was heard from the store yet: keys and users are denied until it answers")
+		return
+	}
+	s.cfg.Log.Error("nothing was heard from the store for too long: keys and users are denied", "max_staleness", s.cfg.MaxStaleness)
 }
 
 // Usage returns where this replica records the use of keys, for one tracker.
