@@ -146,8 +146,15 @@ func (s *Store) suspend() {
 	}
 }
 
+// logSuspended says that the copies are too old. Before the first contact of all there are
+// none, which is how every replica begins: if the store does not answer, the puller says
+// so.
 func (s *Store) logSuspended() {
-	if s.suspended {
+	switch {
+	case !s.suspended:
+	case s.puller.Status().Contact.IsZero():
+		s.cfg.Log.Info("nothing was heard from the store yet: keys and users are denied until it answers")
+	default:
 		s.cfg.Log.Error("nothing was heard from the store for too long: keys and users are denied", "max_staleness", s.cfg.MaxStaleness)
 	}
 }
