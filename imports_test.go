@@ -87,7 +87,7 @@ var allowed = map[string][]string{
 	"manage/console/static":       {},
 	"manage/console/page":         {"keyward/authz", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/console/static", "keyward/manage/console/words", "keyward/manage/fault", "keyward/manage/gate", "keyward/manage/once", "keyward/manage/problem", "keyward/manage/session", "keyward/manage/state", "keyward/store/confusable"},
 	"manage/console/signin":       {"keyward/manage/console/page", "keyward/manage/fault", "keyward/manage/input", "keyward/manage/state"},
-	"manage/console/accountpages": {"keyward/manage/console/page", "keyward/manage/fault", "keyward/manage/state", "keyward/store"},
+	"manage/console/accountpages": {"keyward/manage/access", "keyward/manage/console/page", "keyward/manage/fault", "keyward/manage/state", "keyward/store"},
 	"manage/console":              {"keyward/authz", "keyward/chars", "keyward/manage/access", "keyward/manage/console/accountpages", "keyward/manage/console/keypages", "keyward/manage/console/page", "keyward/manage/console/signin", "keyward/manage/fault", "keyward/manage/gate", "keyward/manage/problem", "keyward/manage/session", "keyward/manage/state", "keyward/store/audit"},
 	"manage/console/keypages":     {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/console/page", "keyward/manage/fault", "keyward/manage/input", "keyward/store", "keyward/store/audit", "keyward/usage"},
 	"manage/client":               {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/fault", "keyward/manage/registry", "keyward/store", "keyward/store/audit", "keyward/store/confusable", "keyward/store/importer", "keyward/usage"},

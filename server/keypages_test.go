@@ -83,7 +83,7 @@ func TestKeyPages(t *testing.T) {
 	c.ok("without keys", c.page(root, "GET", "/keys?state=paused", nil), 200, "No key matches")
 	form := c.page(root, "GET", "/keys/new", nil)
 	c.ok("the form", form, 200, `name="idempotency_key"`, "keyward:keys")
-	c.ok("an empty form", c.page(root, "POST", "/keys", form.hidden("expires", "", "user", "alcie", "cidrs", "10.0.0.0/33", "rate", "often")), 422, "Error: ", `href="#name"`, `href="#expires"`, `href="#key-user"`, `value="alcie"`, `href="#cidrs"`)
+	c.ok("an empty form", c.page(root, "POST", "/keys", form.hidden("expires", "", "user", "alcie", "cidrs", "10.0.0.0/33", "rate", "often")), 422, "Error: ", `href="#name"`, `href="#expires"`, `href="#key-user"`, `value="alcie"`, `href="#cidrs"`, `href="#rate"`)
 	c.ok("a path that cannot be", c.page(root, "POST", "/keys", form.hidden("name", "x", "expires", "90d", "paths", "/a\nb")), 422, `href="#paths"`, "/a\nb")
 	sent := form.hidden("name", "nightly", "user", "alice", "expires", "90d", "scopes", "user", "paths", "/\n=/b")
 	made := c.page(root, "POST", "/keys", sent)

@@ -4,6 +4,7 @@ import (
 	"net/url"
 
 	"keyward/authz"
+	"keyward/manage"
 	"keyward/manage/console/page"
 	"keyward/store"
 )
@@ -22,7 +23,12 @@ func (a area) newHead(r *page.Request) page.Head {
 }
 
 func (a area) renderNew(r *page.Request, head page.Head, f *page.Form) error {
-	return r.Render(a.Templates, "form.html", head, a.form(r, f, nil))
+	return a.renderForm(r, head, a.form(r, f, nil))
+}
+
+func (a area) renderForm(r *page.Request, head page.Head, data formPage) error {
+	data.Arrange(keyFields)
+	return r.Render(a.Templates, "form.html", head, data)
 }
 
 // create makes a key and shows its secret.
@@ -37,10 +43,13 @@ func (a area) create(r *page.Request) error {
 	if t.Name == "" {
 		f.Add("name", "Enter a name.")
 	}
+	t.Format, t.Prefix = formatOf(r)
 	if len(f.Errors) > 0 {
+		// All that is wrong is said at once.
+		_, _, err := r.Service().CreateKey(manage.DryRun(r.Context()), r.Actor, t.KeyParams)
+		f.TakeMore(err, keyFields)
 		return a.renderNew(r, a.newHead(r).Again(nil), f)
 	}
-	t.Format, t.Prefix = formatOf(r)
 	var record store.KeyRecord
 	var secret authz.Secret
 	made, again, err := r.Once(func(attempt page.Attempt) (page.Made, error) {

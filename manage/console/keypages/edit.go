@@ -35,7 +35,9 @@ func (a area) edit(r *page.Request) error {
 		f.Add("name", "Enter a name.")
 	}
 	if len(f.Errors) > 0 {
-		return r.Render(a.Templates, "form.html", head.Again(nil), a.form(r, f, &k))
+		_, err := r.Service().UpdateKey(manage.DryRun(r.Context()), r.Actor, a.ref(r), t.patch(&k))
+		f.TakeMore(err, keyFields)
+		return a.renderForm(r, head.Again(nil), a.form(r, f, &k))
 	}
 	_, err = r.Service().UpdateKey(r.Context(), r.Actor, a.ref(r), t.patch(&k))
 	switch {
@@ -45,9 +47,9 @@ func (a area) edit(r *page.Request) error {
 		data := a.form(r, f, &k)
 		f.ETag = string(k.ETag)
 		data.Changed = differences(f, formOf(&k))
-		return r.Render(a.Templates, "form.html", head.Again(err), data)
+		return a.renderForm(r, head.Again(err), data)
 	case f.Take(err, keyFields):
-		return r.Render(a.Templates, "form.html", head.Again(err), a.form(r, f, &k))
+		return a.renderForm(r, head.Again(err), a.form(r, f, &k))
 	}
 	return err
 }

@@ -50,7 +50,7 @@ type difference struct{ Field, Now string }
 var keyFields = page.Fields{
 	{Member: "name", ID: "name", Label: "Name"}, {Member: "user", ID: "key-user", Label: "User"}, {Member: "project", ID: "project", Label: "Project"},
 	{Member: "scopes", ID: "other", Label: "Scopes"}, {Member: "paths", ID: "paths", Label: "Paths"}, {Member: "expires", ID: "expires", Label: "Expiry"},
-	{Member: "rate", ID: "rate", Label: "Rate limit"}, {Member: "cidrs", ID: "cidrs", Label: "Networks"}, {Member: "not_before", ID: "begins", Label: "Start"},
+	{Member: "rate", ID: "rate", Label: "Rate limit"}, {Member: "cidrs", ID: "cidrs", Label: "Networks:"}, {Member: "not_before", ID: "begins", Label: "Start"},
 	{Member: "description", ID: "description", Label: "Description"}, {Member: "owner", ID: "owner", Label: "Owner"}, {Member: "prefix", ID: "name", Label: "Prefix"},
 }
 

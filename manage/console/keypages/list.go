@@ -49,10 +49,10 @@ type listPage struct {
 	Revoke  bool   // the actor may revoke the selected
 	Unused  bool   // it is known when keys were used
 	Current string
-	Try     string
-	None    bool // there are no keys at all
-	Select  bool // none was selected, and one has to be
-	Users   bool // links to users lead somewhere
+	Use     string // commands
+	None    bool   // there are no keys at all
+	Select  bool   // none was selected, and one has to be
+	Users   bool   // links to users lead somewhere
 }
 
 // row is a key in a list.
@@ -143,7 +143,7 @@ func (p pages) list(r *page.Request) error {
 	}
 	data.tabs(r)
 	data.None = len(data.Keys) == 0 && !data.Any && data.State == "" && data.Bad == "" && cursor.After == ""
-	data.Try = r.Words().Try("$API_KEY", r.Settings().APIURL, "")
+	data.Use = r.Words().Use(r.Settings().APIURL)
 	return r.Render(p.Templates, "list.html", page.Head{Title: "Keys", Status: status, Error: status != 0}, data)
 }
 

@@ -10,7 +10,7 @@ type ownPage struct {
 	Keys []ownRow
 	Old  []string // the names of keys that should be replaced
 	Next string   // the query of the next page; "" is none
-	Try  string
+	Use  string   // commands
 }
 
 // ownRow is a key of one's own in the list, with its use.
@@ -28,7 +28,7 @@ func (p pages) ownList(r *page.Request) error {
 	if err != nil {
 		return err
 	}
-	data := ownPage{Try: r.Words().Try("$API_KEY", r.Settings().APIURL, "")}
+	data := ownPage{Use: r.Words().Use(r.Settings().APIURL)}
 	if next != "" {
 		data.Next = "?cursor=" + string(next)
 	}
