@@ -96,13 +96,15 @@ func TestHintsTakenTogether(t *testing.T) {
 	simulate(t, func(t *testing.T, db *database, n *node) {
 		n.puller.Start()
 		wait()
-		before := n.link.reads
+		var before, after int
+		n.link.set(func(l *link) { before = l.reads })
 		for range 10_000 {
 			n.link.ring()
 			time.Sleep(100 * time.Microsecond)
 			synctest.Wait()
 		}
-		if reads := n.link.reads - before; reads < 40 || reads > 60 {
+		n.link.set(func(l *link) { after = l.reads })
+		if reads := after - before; reads < 40 || reads > 60 {
 			t.Errorf("%d readings in a second", reads)
 		}
 		db.putKey(keyID(1), 0, keep)
