@@ -21,7 +21,7 @@ const (
 	// snapshotWait is about how long one that gets none waits, and maxSnapshotWait how long
 	// altogether: any login could take these locks and keep them.
 	snapshotWait    = 2 * time.Second
-	maxSnapshotWait = 5 * time.Minute
+	maxSnapshotWait = 30 * time.Minute
 )
 
 // snapshot is one consistent view of all records, within the budget.
@@ -92,12 +92,18 @@ func (s *snapshot) read(ctx context.Context) error {
 // Head implements replica.Snapshot.
 func (s *snapshot) Head() (replica.Head, *replica.Line) { return s.head, s.last }
 
+const selectRecords = `SELECT CASE WHEN octet_length(id) <= $2::integer THEN id ELSE '' END, CASE WHEN octet_length(line) <= $2::integer THEN line ELSE '' END
+	FROM snapshot WHERE kind = $1::text`
+
 // Each implements replica.Snapshot. The lines of revocations, of which several may name
 // the same tokens, are in the order of their numbers. One that is longer than any of a file is
 // empty.
 func (s *snapshot) Each(ctx context.Context, kind replica.Kind, visit func(id, line []byte) error) error {
-	rows, err := s.tx.Query(ctx, `SELECT CASE WHEN octet_length(id) <= $2::integer THEN id ELSE '' END, CASE WHEN octet_length(line) <= $2::integer THEN line ELSE '' END
-		FROM snapshot WHERE kind = $1::text ORDER BY CASE WHEN kind = 'revocation' THEN seq END`, string(kind), int32(replica.MaxLine))
+	sql := selectRecords
+	if kind == replica.Revocations {
+		sql += ` ORDER BY seq`
+	}
+	rows, err := s.tx.Query(ctx, sql, string(kind), int32(replica.MaxLine))
 	if err != nil {
 		return failed(ctx, err)
 	}
