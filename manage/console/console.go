@@ -11,6 +11,7 @@ import (
 	"keyward/manage/console/accountpages"
 	"keyward/manage/console/page"
 	"keyward/manage/console/signin"
+	"keyward/manage/console/userpages"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
 	"keyward/manage/problem"
@@ -27,7 +28,7 @@ type Console struct {
 
 // New returns the console's handler.
 func New(cfg page.Config) *Console {
-	return build(cfg, signin.Routes, accountpages.Routes, first)
+	return build(cfg, signin.Routes, accountpages.Routes, userpages.Routes, first)
 }
 
 // build returns a console of the areas.

@@ -42,5 +42,9 @@ var notes = map[string]string{
 	"password": "Your password was changed. Your other sessions and tokens have ended. Your API keys stay valid.",
 	"session":  "The session was ended.",
 	"sessions": "All your other sessions were ended.",
+	"created":  "It was created.",
+	"disabled": "The user was disabled. Its keys are refused from their next request, and its sessions and tokens have ended.",
+	"enabled":  "The user was enabled. Its keys are accepted again.",
+	"userpw":   "The password was set. The user's sessions and tokens have ended.",
 	"identity": "You have confirmed that it is you.",
 }
