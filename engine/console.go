@@ -31,6 +31,7 @@ type console struct {
 	state    *managedState
 	handler  extauthz.Handler
 
+	counter  keyCounter
 	sessions session.Verifier
 	logins   *login.Authenticator
 }
@@ -93,9 +94,10 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
 		SessionExists: s.console.state.Sessions.Exists, Await: s.awaitChange, Refusals: records.refused, Changed: s.env.metrics.countChange,
-		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
+		KeyCounts: func() manage.KeyCounts { return manage.KeyCounts(s.console.counter.of(&s.stores, time.Now())) },
+		Limits:    s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
-	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
+	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin)})
 	return nil
 }
 

@@ -19,33 +19,17 @@ func (a answer) field(name string) string {
 	return found[1]
 }
 
-// secret is the one that a page shows; "" if it shows none.
-func (a answer) secret() string {
-	found := regexp.MustCompile(`data-secret[^>]*>([^<]+)<`).FindStringSubmatch(a.body)
-	if found == nil {
-		return ""
-	}
-	return found[1]
-}
-
 // wantPage reports an answer that is not of the status, or that lacks a text.
 func wantPage(t *testing.T, what string, got answer, status int, texts ...string) {
 	t.Helper()
 	if got.status != status {
-		t.Errorf("%s: %d %s %s", what, got.status, got.location, mainOf(got.body))
+		t.Errorf("%s: %d %s %s", what, got.status, got.location, got.main())
 	}
 	for _, text := range texts {
 		if !strings.Contains(got.body+got.location, text) {
-			t.Errorf("%s: lacks %q: %s%s", what, text, got.location, mainOf(got.body))
+			t.Errorf("%s: lacks %q: %s%s", what, text, got.location, got.main())
 		}
 	}
-}
-
-// mainOf is what a page says beside its frame.
-func mainOf(body string) string {
-	_, main, _ := strings.Cut(body, "<main")
-	main, _, _ = strings.Cut(main, "</main>")
-	return main
 }
 
 // TestUserLists: people and programs have lists of their own, with filters and pages.

@@ -5,6 +5,7 @@ package accountpages
 import (
 	"embed"
 
+	"keyward/manage/access"
 	"keyward/manage/console/page"
 	"keyward/manage/fault"
 	"keyward/manage/state"
@@ -50,8 +51,16 @@ func (p pages) account(r *page.Request, head page.Head, form *page.Form) error {
 	head.Crumbs = []page.Crumb{{Text: r.Words().OwnSection}, {Text: "Account"}}
 	limits := r.Settings().Session
 	return r.Render(p.Templates, "account.html", head, accountPage{
-		form, r.Actor.Roles(), sessions, r.Actor.Session(), page.Span(limits.Idle), page.Span(limits.Max),
+		form, rolesOf(r.Actor), sessions, r.Actor.Session(), page.Span(limits.Idle), page.Span(limits.Max),
 	})
+}
+
+// rolesOf are the scopes that say what the actor may do here: an administrator has all.
+func rolesOf(a access.Actor) []string {
+	if a.Unbounded() {
+		return []string{access.ScopeAdmin}
+	}
+	return a.Roles()
 }
 
 // showPassword is the page for a session whose password must be changed first.
@@ -71,6 +80,9 @@ func (p pages) changePassword(r *page.Request) error {
 	cookie, err := r.Accounts().ChangePassword(r.Context(), r.Actor, r.Secret("current"), r.Secret("new"))
 	if err == nil {
 		r.SetCookie(cookie)
+		if r.Actor.MustChange() {
+			return r.Done("/", "password") // the login begins here
+		}
 		return r.Done("/account", "password")
 	}
 	form := r.SentForm()

@@ -102,6 +102,29 @@ func (f *Form) Take(err error, fields Fields) bool {
 	return true
 }
 
+// TakeMore is Take for what else is wrong with a form that is not accepted anyway: not
+// for fields of which something was said, and nothing but what was typed.
+func (f *Form) TakeMore(err error, fields Fields) {
+	if e := fault.AsError(err); e == nil || e.Code != fault.Invalid {
+		return
+	}
+	more := Form{}
+	more.Take(err, fields)
+	for _, e := range more.Errors {
+		if f.Error(e.ID) == "" {
+			f.Errors = append(f.Errors, e)
+		}
+	}
+}
+
+// Arrange puts the errors in the order of the fields.
+func (f *Form) Arrange(fields Fields) {
+	place := func(e FieldError) int {
+		return slices.IndexFunc(fields, func(of FieldOf) bool { return strings.HasPrefix(e.ID, of.ID) })
+	}
+	slices.SortStableFunc(f.Errors, func(a, b FieldError) int { return place(a) - place(b) })
+}
+
 // sentence makes a sentence of a detail, which begins with a verb.
 func sentence(label, detail string) string {
 	text := strings.TrimSpace(label + " " + detail)

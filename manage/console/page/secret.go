@@ -53,11 +53,10 @@ func (r *Request) KeyFormat() (format apikey.Format, prefix string) {
 	return apikey.FormatKeyward, r.Service().Prefix()
 }
 
-// MakeKey makes the key of an attempt, in the format of the style. An earlier attempt may
-// have made it; its secret is lost, and the returned one is empty.
+// MakeKey makes the key of an attempt. An earlier attempt may have made it; its secret is
+// lost, and the returned one is empty.
 func (r *Request) MakeKey(attempt Attempt, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
 	p.ID = attempt.RecordID
-	p.Format, p.Prefix = r.KeyFormat()
 	if attempt.Resumed {
 		if record, err := r.Service().MadeKey(r.Context(), r.Actor, p.ID); err == nil {
 			return record, authz.Secret{}, nil

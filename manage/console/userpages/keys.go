@@ -36,6 +36,7 @@ func (p pages) createKey(r *page.Request) error {
 	if len(form.Errors) > 0 {
 		return p.render(r, page.Head{}.Again(input.Invalid("/name", "")), form)
 	}
+	params.Format, params.Prefix = r.KeyFormat()
 	var made store.KeyRecord
 	var secret authz.Secret
 	before, again, err := r.Once(func(attempt page.Attempt) (page.Made, error) {

@@ -16,3 +16,14 @@ func (w *Words) Try(key, url, path string) string {
 	}
 	return strings.NewReplacer("URLPATH", url+path, "API_KEY", "API_KEY", "KEY", key, "URL", url).Replace(w.try)
 }
+
+// Use returns the commands that use a key which is in a variable of the environment.
+func (w *Words) Use(url string) string {
+	command := w.try
+	if first, rest, ok := strings.Cut(command, "\n"); ok && strings.HasPrefix(first, "export ") {
+		command = rest
+	}
+	variable := *w
+	variable.try = command
+	return variable.Try("$API_KEY", url, "")
+}

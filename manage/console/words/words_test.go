@@ -60,6 +60,12 @@ func TestTry(t *testing.T) {
 			}
 		}
 	}
+	if got := Of(config.ConsoleHaplo).Use("https://api.test"); got != "curl --user haplo:$API_KEY https://api.test/" {
+		t.Errorf("haplo: %q", got)
+	}
+	if got := Of(config.ConsoleHalfred).Use(""); strings.Contains(got, "export") || !strings.Contains(got, "Bearer $HALFRED_API_KEY") {
+		t.Errorf("halfred: %q", got)
+	}
 	if got := Of(config.ConsoleGeneric).Try("$API_KEY", "", ""); !strings.Contains(got, "https://api.example.com/") {
 		t.Errorf("without an address: %q", got)
 	}
