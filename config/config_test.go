@@ -182,7 +182,7 @@ func TestEveryKey(t *testing.T) {
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
 		State:              State{"keyward.db"},
-		Console:            Console{ConsoleHalo, "T", "https://api.example.com", []NamedScope{{"a:r", "Read a"}}, "https://console.example.com", Session{15 * time.Minute, 8 * time.Hour}},
+		Console:            Console{ConsoleHalo, "T", "https://api.example.com", []NamedScope{{"a:r", "Read a"}}, "https://console.example.com", Session{15 * time.Minute, 8 * time.Hour}, FirstLogin{true, true}},
 		Revocations:        Revocations{"r.jsonl"},
 		Projects:           Projects{"projects.jsonl"},
 		Clients:            Clients{"clients.jsonl"},

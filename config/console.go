@@ -26,6 +26,9 @@ type Console struct {
 	// https://console.example.com; "" if they use the listener's own address.
 	PublicURL string
 	Session   Session
+
+	// FirstLogin is what a user gets at the first login.
+	FirstLogin FirstLogin
 }
 
 // ConsoleStyle is the API page that the console's pages follow.
@@ -52,6 +55,9 @@ const maxTitle = 64
 // Session says how long a login to the console lasts, from its last use and in all.
 type Session struct{ Idle, Max time.Duration }
 
+// FirstLogin says whether a user gets a project of its own at the first login, and a key.
+type FirstLogin struct{ Project, Key bool }
+
 func (d *decoder) consoleSection(v value, c *Console, l *Listen) {
 	d.mapping(v, fields{
 		{"style", choice(d, &c.Style, consoleStyles)},
@@ -62,6 +68,10 @@ func (d *decoder) consoleSection(v value, c *Console, l *Listen) {
 		{"session", d.section(fields{
 			{"idle", d.duration(&c.Session.Idle, false)},
 			{"max", d.duration(&c.Session.Max, false)},
+		})},
+		{"first_login", d.section(fields{
+			{"project", d.boolean(&c.FirstLogin.Project)},
+			{"key", d.boolean(&c.FirstLogin.Key)},
 		})},
 	})
 	if c.Session.Idle > c.Session.Max {
@@ -156,6 +166,9 @@ func (d *decoder) console(root value, cfg *Config) {
 		if needed.file == "" && !(needed.inDatabase && cfg.Store.URL != nil) {
 			d.problem(root.Line, "listen.console needs %s", needed.key)
 		}
+	}
+	if cfg.Console.FirstLogin.Project && cfg.Projects.File == "" && cfg.Store.URL == nil {
+		d.problem(root.Line, "console.first_login.project needs projects.file")
 	}
 	if !cfg.TLS.Console.Enabled() && !isLocal(cfg.Listen.Console) && !isHTTPS(cfg.Console.PublicURL) {
 		d.problem(root.Line, "listen.console is not a loopback address, so that it needs tls.console, or an https console.public_url where a proxy ends TLS: keys would travel in the clear")

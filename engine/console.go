@@ -97,7 +97,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		KeyCounts: func() manage.KeyCounts { return manage.KeyCounts(s.console.counter.of(&s.stores, time.Now())) },
 		Limits:    s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
-	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
+	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin)})
 	return nil
 }
 

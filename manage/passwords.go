@@ -35,8 +35,8 @@ func (s *Service) hashOf(ctx context.Context, password authz.Secret) (string, er
 }
 
 // SetPassword sets a user's password. It needs keyward:admin: with the password the
-// actor could act as the user.
-func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, password authz.Secret) error {
+// actor could act as the user, who has to replace a temporary one.
+func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, password authz.Secret, temporary bool) error {
 	var hash string
 	var err error
 	if !a.Has(access.Admin) {
@@ -54,7 +54,7 @@ func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, 
 		if r.Unsupported {
 			return store.ErrUnsupported
 		}
-		r.Password = hash
+		r.Password, r.MustChange = hash, r.MustChange || temporary
 		r.EndLogins(now)
 		return nil
 	})

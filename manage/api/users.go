@@ -111,7 +111,7 @@ func (a *api) setPassword(ctx context.Context, who access.Actor, in *PasswordInp
 	case in.Body.Link == (in.Body.Password != nil):
 		return nil, input.Invalid("", "wants either password, or link: true")
 	case !in.Body.Link:
-		return &passwordOutput{Status: http.StatusNoContent}, a.Service().SetPassword(ctx, who, ref, authz.NewSecret(*in.Body.Password))
+		return &passwordOutput{Status: http.StatusNoContent}, a.Service().SetPassword(ctx, who, ref, authz.NewSecret(*in.Body.Password), false)
 	}
 	token, code, err := a.Accounts().CreatePasswordLink(ctx, who, ref)
 	if err != nil {

@@ -11,7 +11,9 @@ import (
 	"keyward/manage/console/accountpages"
 	"keyward/manage/console/keypages"
 	"keyward/manage/console/page"
+	"keyward/manage/console/projectpages"
 	"keyward/manage/console/signin"
+	"keyward/manage/console/userpages"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
 	"keyward/manage/problem"
@@ -28,7 +30,7 @@ type Console struct {
 
 // New returns the console's handler.
 func New(cfg page.Config) *Console {
-	return build(cfg, signin.Routes, accountpages.Routes, keypages.Routes, first)
+	return build(cfg, signin.Routes, accountpages.Routes, keypages.Routes, projectpages.Routes, userpages.Routes)
 }
 
 // build returns a console of the areas.
@@ -46,11 +48,6 @@ func build(cfg page.Config, areas ...func(*page.Site) []page.Route) *Console {
 
 // Routes are all pages, and what forms are sent to.
 func (c *Console) Routes() []page.Route { return c.site.Routes() }
-
-// first is the first page of a style: where its navigation begins.
-func first(*page.Site) []page.Route {
-	return []page.Route{{Pattern: "GET /{$}", Serve: func(r *page.Request) error { return r.SeeOther(r.Home(r.Actor)) }}}
-}
 
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, hr *http.Request) {

@@ -80,6 +80,9 @@ func (p pages) changePassword(r *page.Request) error {
 	cookie, err := r.Accounts().ChangePassword(r.Context(), r.Actor, r.Secret("current"), r.Secret("new"))
 	if err == nil {
 		r.SetCookie(cookie)
+		if r.Actor.MustChange() {
+			return r.Done("/", "password") // the login begins here
+		}
 		return r.Done("/account", "password")
 	}
 	form := r.SentForm()

@@ -43,7 +43,7 @@ func (a area) create(r *page.Request) error {
 	if t.Name == "" {
 		f.Add("name", "Enter a name.")
 	}
-	t.Format, t.Prefix = formatOf(r)
+	t.Format, t.Prefix = r.KeyFormat()
 	if len(f.Errors) > 0 {
 		// All that is wrong is said at once.
 		_, _, err := r.Service().CreateKey(manage.DryRun(r.Context()), r.Actor, t.KeyParams)
@@ -54,7 +54,7 @@ func (a area) create(r *page.Request) error {
 	var secret authz.Secret
 	made, again, err := r.Once(func(attempt page.Attempt) (page.Made, error) {
 		var err error
-		record, secret, err = makeKey(r, attempt, t.KeyParams)
+		record, secret, err = r.MakeKey(attempt, t.KeyParams)
 		return page.Made{ID: record.ID, Name: record.Name}, err
 	})
 	switch {
@@ -66,16 +66,4 @@ func (a area) create(r *page.Request) error {
 		return a.showAgain(r, made)
 	}
 	return a.showSecret(r, r.Words().Created, "", &record, secret)
-}
-
-// makeKey makes the key of an attempt. An earlier attempt may have made it, and its secret
-// is lost.
-func makeKey(r *page.Request, attempt page.Attempt, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
-	p.ID = attempt.RecordID
-	if attempt.Resumed {
-		if record, err := r.Service().MadeKey(r.Context(), r.Actor, p.ID); err == nil {
-			return record, authz.Secret{}, nil
-		}
-	}
-	return r.Service().CreateKey(r.Context(), r.Actor, p)
 }

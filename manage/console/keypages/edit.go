@@ -76,7 +76,7 @@ func differences(typed, now *page.Form) []difference {
 	for _, field := range []struct{ name, label string }{
 		{"name", "Name"}, {"project", "Project"}, {"paths", "Paths"}, {"rate", "Rate limit"}, {"cidrs", "Networks"}, {"begins", "Start"}, {"description", "Description"}, {"owner", "Owner"},
 	} {
-		found = appendDifference(found, field.label, linesOf(typed.Value(field.name)), linesOf(now.Value(field.name)))
+		found = appendDifference(found, field.label, page.Lines(typed.Value(field.name)), page.Lines(now.Value(field.name)))
 	}
 	return appendDifference(found, "Scopes", grantedBy(typed), grantedBy(now))
 }

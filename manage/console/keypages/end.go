@@ -85,7 +85,7 @@ func (a area) replace(r *page.Request, revoke func() (store.KeyRecord, error)) e
 			Name: old.Name, User: old.User, Project: old.Project, Paths: old.Paths, Scopes: old.Scopes, Rate: old.Rate, Prefix: old.Prefix, Format: old.Format,
 			Expires: old.Expires, NotBefore: old.NotBefore, CIDRs: old.CIDRs, Description: old.Description, Owner: old.Owner,
 		}
-		record, secret, err = makeKey(r, attempt, p)
+		record, secret, err = r.MakeKey(attempt, p)
 		return page.Made{ID: record.ID, Name: record.Name}, err
 	})
 	switch {

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
 	"keyward/manage/access"
@@ -143,13 +142,13 @@ func readForm(r *page.Request, f *page.Form, own bool) typed {
 	if t.User = r.Value("user"); own {
 		t.User = r.Actor.User()
 	}
-	t.Paths = linesOf(r.Sent.Get("paths"))
+	t.Paths = page.Lines(r.Sent.Get("paths"))
 	if r.Value("scopes") != "user" {
 		scopes := scopesOf(r.Sent)
 		t.Scopes = &scopes
 	}
 	var err error
-	if t.CIDRs, err = input.Networks(linesOf(r.Sent.Get("cidrs"))); err != nil {
+	if t.CIDRs, err = input.Networks(page.Lines(r.Sent.Get("cidrs"))); err != nil {
 		f.Take(err, keyFields)
 	}
 	t.Expires, t.keepExpiry = expiryOf(r, f)
@@ -198,17 +197,6 @@ func expiryOf(r *page.Request, f *page.Form) (at time.Time, keep bool) {
 	return time.Time{}, false
 }
 
-// linesOf are the lines of a text that have something.
-func linesOf(text string) []string {
-	var lines []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			lines = append(lines, line)
-		}
-	}
-	return lines
-}
-
 // checkUser adds that there is no such user, which is a slip of the one who typed it.
 func checkUser(r *page.Request, f *page.Form, name string) error {
 	if name == "" {
@@ -243,12 +231,4 @@ func formOf(k *key) *page.Form {
 	f := page.NewForm(values)
 	f.ETag = string(k.ETag)
 	return f
-}
-
-// formatOf is the format of new keys.
-func formatOf(r *page.Request) (format apikey.Format, prefix string) {
-	if r.Settings().Style == config.ConsoleHaplo {
-		return apikey.FormatHex, ""
-	}
-	return "", r.Service().Prefix()
 }

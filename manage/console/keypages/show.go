@@ -16,7 +16,7 @@ type showPage struct {
 	Usage   usage.Usage
 	Allowed uint64 // of the last 30 days
 	Denied  uint64
-	Charts  []chart
+	Charts  []page.Chart
 	History []audit.Entry
 	Limit   *manage.KeyLimit
 	Once    string // of the form that rotates the key
@@ -39,7 +39,7 @@ func (a area) show(r *page.Request) error {
 		return err
 	}
 	data := showPage{
-		key: k, Row: row{k.KeyView, r.Now()}, Usage: used, Charts: charts(used.Days), Once: page.NewForm(nil).Once,
+		key: k, Row: row{k.KeyView, r.Now()}, Usage: used, Charts: page.Charts(used.Days), Once: page.NewForm(nil).Once,
 		Users: r.Can("/users"), Project: r.Can("/projects"), Audit: r.Can("/audit"), Explain: r.Can("/decisions"),
 	}
 	for _, day := range used.Days {

@@ -15,9 +15,9 @@ import (
 //go:embed templates
 var shared embed.FS
 
-// errorTemplates are those of the pages of errors.
-func errorTemplates() fs.FS {
-	sub, err := fs.Sub(shared, "templates/errors")
+// templatesIn are those of the pages that this package has itself.
+func templatesIn(directory string) fs.FS {
+	sub, err := fs.Sub(shared, "templates/"+directory)
 	if err != nil {
 		panic(err)
 	}

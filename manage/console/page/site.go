@@ -65,6 +65,7 @@ type Site struct {
 	static *static.Files
 	routes []Route
 	errors Templates
+	shared Templates // of pages that several areas have
 }
 
 // NewSite returns a Site without routes.
@@ -76,7 +77,7 @@ func NewSite(cfg Config) *Site {
 		cfg.Now = time.Now
 	}
 	s := &Site{Config: cfg, static: static.New()}
-	s.errors = s.Parse(errorTemplates())
+	s.errors, s.shared = s.Parse(templatesIn("errors")), s.Parse(templatesIn("shared"))
 	return s
 }
 

@@ -5,6 +5,7 @@ package signin
 import (
 	"embed"
 
+	"keyward/authz"
 	"keyward/manage/console/page"
 	"keyward/manage/fault"
 	"keyward/manage/input"
@@ -51,7 +52,28 @@ func (p pages) login(r *page.Request) error {
 		return err
 	}
 	r.SetCookie(cookie)
+	if shown, err := p.first(r, cookie); shown {
+		return err
+	}
 	return r.SeeOther(next)
+}
+
+// first shows the key that a user gets at the first login. A login is one, whether or not
+// there is a key: the first page offers what could not be given.
+func (p pages) first(r *page.Request, cookie authz.Secret) (shown bool, err error) {
+	actor, err := r.Accounts().Actor(r.Context(), cookie, r.Call)
+	if err == nil && actor.Known() {
+		public := r.Actor
+		r.Actor = actor
+		if shown, err = r.GiveFirst(); shown {
+			return true, err
+		}
+		r.Actor = public
+	}
+	if err != nil {
+		r.Failure(r.Context(), r, err)
+	}
+	return false, nil
 }
 
 func (p pages) logout(r *page.Request) error {

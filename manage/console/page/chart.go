@@ -1,34 +1,33 @@
-package keypages
+package page
 
 import (
 	"fmt"
 	"slices"
 	"time"
 
-	"keyward/manage/console/page"
 	"keyward/usage"
 )
 
-// chart is a bar for each day, as an SVG of 300 by 100.
-type chart struct {
+// Chart is a bar for each day, as an SVG of 300 by 100.
+type Chart struct {
 	Title, Label string
 	Low          bool // of denials, on a scale of their own
 	Max          uint64
-	Bars         []bar
+	Bars         []Bar
 	Ticks        []string
 	Days         []usage.Day // the oldest first
 }
 
-// bar is one of a chart: its place and height are numbers in the units of the SVG.
-type bar struct {
+// Bar is one of a chart: its place and height are numbers in the units of the SVG.
+type Bar struct {
 	X         int
 	Y, Height float64
 	Text      string
 }
 
-// charts are those of requests, and of denials if there were any; none if there were no
+// Charts are those of requests, and of denials if there were any; none if there were no
 // requests.
-func charts(newestFirst []usage.Day) []chart {
+func Charts(newestFirst []usage.Day) []Chart {
 	days := slices.Clone(newestFirst)
 	slices.Reverse(days)
 	all := chartOf(days, "Requests per day", func(d usage.Day) uint64 { return d.Allowed + d.Denied })
@@ -38,14 +37,14 @@ func charts(newestFirst []usage.Day) []chart {
 	case all.Max == 0:
 		return nil
 	case denied.Max == 0:
-		return []chart{all}
+		return []Chart{all}
 	default:
-		return []chart{all, denied}
+		return []Chart{all, denied}
 	}
 }
 
-func chartOf(days []usage.Day, title string, of func(usage.Day) uint64) chart {
-	c := chart{Title: title, Days: days}
+func chartOf(days []usage.Day, title string, of func(usage.Day) uint64) Chart {
+	c := Chart{Title: title, Days: days}
 	var sum uint64
 	for _, d := range days {
 		c.Max, sum = max(c.Max, of(d)), sum+of(d)
@@ -55,7 +54,7 @@ func chartOf(days []usage.Day, title string, of func(usage.Day) uint64) chart {
 		if c.Max > 0 {
 			height = float64(of(d)*1000/c.Max) / 10
 		}
-		c.Bars = append(c.Bars, bar{10*i + 1, 100 - height, height, d.Date + ": " + page.Count(of(d))})
+		c.Bars = append(c.Bars, Bar{10*i + 1, 100 - height, height, d.Date + ": " + Count(of(d))})
 	}
 	for _, i := range []int{0, len(days) / 3, 2 * len(days) / 3, len(days) - 1} {
 		if i >= 0 && i < len(days) {
@@ -64,6 +63,6 @@ func chartOf(days []usage.Day, title string, of func(usage.Day) uint64) chart {
 			}
 		}
 	}
-	c.Label = fmt.Sprintf("%s over %d days: %s in all, %s on the highest day", title, len(days), page.Count(sum), page.Count(c.Max))
+	c.Label = fmt.Sprintf("%s over %d days: %s in all, %s on the highest day", title, len(days), Count(sum), Count(c.Max))
 	return c
 }
