@@ -10,8 +10,10 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/console/accountpages"
 	"keyward/manage/console/keypages"
+	"keyward/manage/console/operatorpages"
 	"keyward/manage/console/page"
 	"keyward/manage/console/signin"
+	"keyward/manage/console/tokenpages"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
 	"keyward/manage/problem"
@@ -28,7 +30,7 @@ type Console struct {
 
 // New returns the console's handler.
 func New(cfg page.Config) *Console {
-	return build(cfg, signin.Routes, accountpages.Routes, keypages.Routes, first)
+	return build(cfg, signin.Routes, accountpages.Routes, keypages.Routes, operatorpages.Routes, tokenpages.Routes, first)
 }
 
 // build returns a console of the areas.

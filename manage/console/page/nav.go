@@ -32,12 +32,20 @@ func (r *Request) nav(current string) []NavSection {
 // notes are what a page says that was done before it: a closed set, so that no text of a
 // URL is on a page.
 var notes = map[string]string{
-	"saved":    "The changes were saved. They apply from the next request.",
-	"revoked":  "It was revoked. Its next request is refused.",
-	"deleted":  "It was deleted. Its next request is refused.",
-	"paused":   "It was paused. Its requests are refused until it is resumed.",
-	"resumed":  "It was resumed. Its requests are accepted again.",
-	"grace":    "The old secret was ended. Its next request is refused.",
+	"saved":   "The changes were saved. They apply from the next request.",
+	"revoked": "It was revoked. Its next request is refused.",
+	"deleted": "It was deleted. Its next request is refused.",
+	"paused":  "It was paused. Its requests are refused until it is resumed.",
+	"resumed": "It was resumed. Its requests are accepted again.",
+	"grace":   "The old secret was ended. Its next request is refused.",
+	"created": "It was created.",
+
+	"client-disabled": "The client was disabled. Its tokens are refused, and it gets no new ones.",
+	"client-enabled":  "The client was enabled. It gets tokens again; its users must sign in again.",
+	"client-deleted":  "The client was deleted. Its tokens are refused, and it gets no new ones.",
+
+	"tokens-revoked": "The tokens were revoked. Their next request is refused.",
+
 	"set":      "Your password was set. Sign in with it.",
 	"password": "Your password was changed. Your other sessions and tokens have ended. Your API keys stay valid.",
 	"session":  "The session was ended.",
