@@ -10,9 +10,11 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/console/accountpages"
 	"keyward/manage/console/keypages"
+	"keyward/manage/console/operatorpages"
 	"keyward/manage/console/page"
 	"keyward/manage/console/projectpages"
 	"keyward/manage/console/signin"
+	"keyward/manage/console/tokenpages"
 	"keyward/manage/console/userpages"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
@@ -30,7 +32,7 @@ type Console struct {
 
 // New returns the console's handler.
 func New(cfg page.Config) *Console {
-	return build(cfg, signin.Routes, accountpages.Routes, keypages.Routes, projectpages.Routes, userpages.Routes)
+	return build(cfg, signin.Routes, accountpages.Routes, keypages.Routes, operatorpages.Routes, projectpages.Routes, tokenpages.Routes, userpages.Routes)
 }
 
 // build returns a console of the areas.

@@ -51,6 +51,8 @@ func TestLongLines(t *testing.T) {
 	if _, err := create(t.Context(), postgres.New(postgres.Config{DB: db})); err != nil {
 		t.Fatal(err)
 	}
+	postgrestest.Exec(t, cfg, `ALTER TABLE journal DROP CONSTRAINT journal_kind, DROP CONSTRAINT journal_line`)
+	postgrestest.Exec(t, cfg, `ALTER TABLE key_record DROP CONSTRAINT key_record_line`)
 	postgrestest.Exec(t, cfg, `INSERT INTO journal (seq, epoch, kind, line) SELECT i, epoch, repeat('k', 1000), repeat('x', 20 << 20) FROM meta, generate_series(2, 3) AS i`)
 	postgrestest.Exec(t, cfg, `INSERT INTO journal (seq, epoch, kind, line) SELECT i, epoch, 'key', repeat('x', 1 << 20) FROM meta, generate_series(4, 20) AS i`)
 	postgrestest.Exec(t, cfg, `UPDATE meta SET last_seq = 20`)
