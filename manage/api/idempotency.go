@@ -120,28 +120,25 @@ func (a *api) carryOut(w http.ResponseWriter, r *http.Request, c *call, attempt 
 
 // madeBefore returns the entries of what earlier attempts of the request changed.
 func (a *api) madeBefore(ctx context.Context) ([]audit.Entry, error) {
-	c := callOf(ctx)
-	if c == nil || !c.resumed {
-		return nil, nil
+	if c := callOf(ctx); c != nil && c.resumed {
+		return c.made(ctx)
 	}
-	return c.made(ctx)
+	return nil, nil
 }
 
 // madeMeanwhile reports whether the operation is refused since another attempt of the
 // request has made its change by now: one that was taken for dead, or the one that took
 // this one for dead. Called again, the operation answers with what was made.
 func (c *call) madeMeanwhile(ctx context.Context, err error) bool {
-	if err == nil || c.made == nil {
+	code := fault.CodeOf(err)
+	if err == nil || c.made == nil || code != fault.Conflict && code != fault.Changed && code != fault.Ended {
 		return false
 	}
-	switch fault.CodeOf(err) {
-	case fault.Conflict, fault.Changed, fault.Ended:
-		made, err := c.made(ctx)
-		c.resumed = c.resumed || err == nil && len(made) > 0
-		return err == nil && len(made) > 0
-	default:
+	if made, err := c.made(ctx); err != nil || len(made) == 0 {
 		return false
 	}
+	c.resumed = true
+	return true
 }
 
 // madeKey is the answer with a key that an earlier attempt of the request changed.

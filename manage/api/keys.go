@@ -121,13 +121,10 @@ func (a *api) registerBulk(h huma.API) {
 		}) (*struct{ Body revokedKeys }, error) {
 			which := manage.Selection{IDs: in.Body.IDs, User: in.Body.User, Project: in.Body.Project}
 			made, err := a.madeBefore(ctx)
-			if err != nil {
-				return nil, err
-			}
 			var done manage.Revoked
 			if len(made) > 0 { // by an earlier attempt of the request, in one step
 				done, err = a.Service().RevokedBefore(ctx, who, which, made)
-			} else {
+			} else if err == nil {
 				done, err = a.Service().RevokeKeys(ctx, who, which)
 			}
 			if err != nil {

@@ -19,7 +19,7 @@ type Replica struct {
 	Behind   int64     // how many lines of the journal come after that; at most maxBehind are counted
 	Held     int64     // records that stay ended there although the database says otherwise
 	Lost     int64     // records that it had seen and that the database lacks
-	Reported time.Time // by the database's clock; zero: the row has a time that is none
+	Reported time.Time // by the database's clock; zero: the row has none that can be shown
 	Records  []LostRecord
 }
 
@@ -46,17 +46,17 @@ const (
 	listedReplicas = `WITH latest AS (
 			SELECT *, row_number() OVER (PARTITION BY login ORDER BY at DESC, name) AS rank FROM replica
 		), listed AS (
-			SELECT *, row_number() OVER (ORDER BY name, login) AS place FROM latest WHERE rank <= $1::bigint
+			SELECT *, row_number() OVER (ORDER BY name, login) AS ordinal FROM latest WHERE rank <= $1::bigint
 		) `
 	selectReplicas = listedReplicas + `SELECT left(name, 255), left(login, 255), left(identity, 64), left(epoch, 64), applied,
 			(SELECT count(*) FROM (SELECT FROM journal WHERE seq > applied LIMIT $2::bigint) AS behind), held, lost,
 			CASE WHEN at >= timestamptz '0001-01-01 00:00:00+00' AND at < timestamptz '9999-12-31 00:00:00+00' THEN at END
-		FROM listed ORDER BY place`
+		FROM listed ORDER BY ordinal`
 	selectLost = listedReplicas + `, found AS (
-			SELECT place, listed.login, lost.*, row_number() OVER (PARTITION BY listed.login ORDER BY place, kind, id) AS number FROM listed CROSS JOIN LATERAL (
+			SELECT ordinal, listed.login, lost.*, row_number() OVER (PARTITION BY listed.login ORDER BY ordinal, kind, id) AS number FROM listed CROSS JOIN LATERAL (
 				SELECT left(kind, 64) AS kind, left(id, 1024) AS id, seq, left(what, 64) AS what FROM replica_lost AS l
 				WHERE l.replica = name AND l.login = listed.login ORDER BY l.kind, l.id LIMIT $2::bigint) AS lost
-		) SELECT place, kind, id, seq, what FROM found WHERE number <= $3::bigint ORDER BY place, kind, id`
+		) SELECT ordinal, kind, id, seq, what FROM found WHERE number <= $3::bigint ORDER BY ordinal, kind, id`
 )
 
 // Replicas returns the replicas that have reported, by their names, from one view of the
@@ -98,10 +98,10 @@ func readLost(ctx context.Context, tx pgx.Tx, replicas []Replica) error {
 	if err != nil {
 		return err
 	}
-	var place int // of the replica, from 1
+	var ordinal int // of the replica, from 1
 	var lost LostRecord
-	_, err = pgx.ForEachRow(rows, []any{&place, &lost.Kind, &lost.ID, &lost.Seq, &lost.What}, func() error {
-		replicas[place-1].Records = append(replicas[place-1].Records, lost)
+	_, err = pgx.ForEachRow(rows, []any{&ordinal, &lost.Kind, &lost.ID, &lost.Seq, &lost.What}, func() error {
+		replicas[ordinal-1].Records = append(replicas[ordinal-1].Records, lost)
 		return nil
 	})
 	return err
