@@ -104,7 +104,7 @@ func followChanges(t *testing.T, clock [2]time.Duration) {
 		{"extend", func() error { return key1(f.UpdateKey(ctx, a, ref, KeyPatch{Expires: &later})) }},
 		{"disable", func() error { return user1(f.UpdateUser(ctx, a, user, UserPatch{Disabled: &yes})) }},
 		{"enable", func() error { return user1(f.UpdateUser(ctx, a, user, UserPatch{Disabled: &no})) }},
-		{"password", func() error { return f.SetPassword(ctx, a, user, authz.NewSecret("a long password")) }},
+		{"password", func() error { return f.SetPassword(ctx, a, user, authz.NewSecret("a long password"), false) }},
 		{"end", func() error { return user1(f.EndUser(ctx, a, user)) }},
 		{"delete", func() error { return f.DeleteUser(ctx, a, user) }},
 		{"make again", func() error { return user1(f.CreateUser(ctx, a, UserInput{Name: "alice"})) }},

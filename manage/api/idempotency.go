@@ -80,7 +80,7 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 // key of its user, or when the key was permitted more. It changes nothing.
 func (a *api) authorizeAgain(r *http.Request, c *call) *problem.Problem {
 	c.refused = problem.New(problem.Internal, "") // where no operation is reached
-	a.serve(&headOnly{header: http.Header{}}, r.WithContext(manage.DryRun(r.Context())))
+	a.serve(&headOnly{header: http.Header{}}, r.WithContext(fault.DryRun(r.Context())))
 	return c.refused
 }
 

@@ -4,8 +4,8 @@ import (
 	"net/url"
 
 	"keyward/authz"
-	"keyward/manage"
 	"keyward/manage/console/page"
+	"keyward/manage/fault"
 	"keyward/store"
 )
 
@@ -46,7 +46,7 @@ func (a area) create(r *page.Request) error {
 	t.Format, t.Prefix = r.KeyFormat()
 	if len(f.Errors) > 0 {
 		// All that is wrong is said at once.
-		_, _, err := r.Service().CreateKey(manage.DryRun(r.Context()), r.Actor, t.KeyParams)
+		_, _, err := r.Service().CreateKey(fault.DryRun(r.Context()), r.Actor, t.KeyParams)
 		f.TakeMore(err, keyFields)
 		return a.renderNew(r, a.newHead(r).Again(nil), f)
 	}

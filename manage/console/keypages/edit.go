@@ -35,7 +35,7 @@ func (a area) edit(r *page.Request) error {
 		f.Add("name", "Enter a name.")
 	}
 	if len(f.Errors) > 0 {
-		_, err := r.Service().UpdateKey(manage.DryRun(r.Context()), r.Actor, a.ref(r), t.patch(&k))
+		_, err := r.Service().UpdateKey(fault.DryRun(r.Context()), r.Actor, a.ref(r), t.patch(&k))
 		f.TakeMore(err, keyFields)
 		return a.renderForm(r, head.Again(nil), a.form(r, f, &k))
 	}

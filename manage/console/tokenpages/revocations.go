@@ -130,7 +130,7 @@ func (p pages) askRevocation(r *page.Request) error {
 	if len(f.Errors) > 0 {
 		return r.Render(p.Templates, "revocationform.html", revocationHead("Revoke tokens").Again(nil), revocationForm{Form: f})
 	}
-	if _, err := r.Service().Revoke(manage.DryRun(r.Context()), r.Actor, which); !errors.Is(err, fault.ErrDryRun) {
+	if _, err := r.Service().Revoke(fault.DryRun(r.Context()), r.Actor, which); !errors.Is(err, fault.ErrDryRun) {
 		return p.refusedRevocation(r, f, err)
 	}
 	f.Once = page.NewForm(nil).Once
