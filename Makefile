@@ -60,7 +60,7 @@ test: programs
 	KEYWARD_TEST_STORE=postgres $(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -count=1 ./manage ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
 	$(RACE) -p 1 -count=1 -timeout 30m ./e2e ./e2e/postgres
-	$(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
+	$(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations|^TestImportOfManyKeys$$' ./store/filestore ./authz ./extauthz ./engine ./ratelimit ./server
 	cd deploy/image && go test -count=1 ./...
 
 programs:
