@@ -120,15 +120,14 @@ func rotate(r *store.KeyRecord, at time.Time) {
 	}
 }
 
-func disable(r *store.UserRecord, _ time.Time)     { r.Disabled = true }
-func enable(r *store.UserRecord, _ time.Time)      { r.Disabled = false }
-func remove(r *store.UserRecord, at time.Time)     { r.Delete(at, time.Time{}) }
-func endAll(r *store.UserRecord, at time.Time)     { r.EndAll(at, time.Time{}) }
-func describe(r *store.KeyRecord, at time.Time)    { r.Description = at.String() }
-func trimmed(line []byte) []byte                   { return bytes.TrimSuffix(line, []byte("\n")) }
-func lineOfKey(r *store.KeyRecord) ([]byte, error) { return r.Line() }
-func keyID(n int) string                           { return fmt.Sprintf("k_%012d", n) }
-func pathOf(kind Kind) string                      { return "/r/" + string(kind) }
+func disable(r *store.UserRecord, _ time.Time)  { r.Disabled = true }
+func enable(r *store.UserRecord, _ time.Time)   { r.Disabled = false }
+func remove(r *store.UserRecord, at time.Time)  { r.Delete(at, time.Time{}) }
+func endAll(r *store.UserRecord, at time.Time)  { r.EndAll(at, time.Time{}) }
+func describe(r *store.KeyRecord, at time.Time) { r.Description = at.String() }
+func trimmed(line []byte) []byte                { return bytes.TrimSuffix(line, []byte("\n")) }
+func keyID(n int) string                        { return fmt.Sprintf("k_%012d", n) }
+func pathOf(kind Kind) string                   { return "/r/" + string(kind) }
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
