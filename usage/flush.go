@@ -84,7 +84,10 @@ func (t source) Drain(write func(batch []byte) error) error {
 			}
 		}
 	}
-	return t.writePending(write)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.appendDrained()
+	return t.writeLocked(write)
 }
 
 // Checkpoint implements Source.
@@ -105,7 +108,7 @@ func (t *Tracker) drainShard(s *shard, left int, write func(batch []byte) error)
 	defer t.mu.Unlock()
 	for ; left > 0 && len(t.pending) < chunk; left-- {
 		var any bool
-		if t.pending, any = s.drainOldest(t.pending, t.round); !any {
+		if t.pending, any = s.drainOldest(t.pending, &t.drained, t.round); !any {
 			return 0, nil
 		}
 	}

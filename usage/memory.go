@@ -120,10 +120,10 @@ func (s *shard) add(id string) *entry {
 	return e
 }
 
-// drainOldest appends the lines of the least recently used unflushed entry and
-// resets the entry, which stays for the next use of the key. It returns false if
-// there is none.
-func (s *shard) drainOldest(dst []byte, round int) ([]byte, bool) {
+// drainOldest appends the lines of the least recently used unflushed entry, adds its days
+// to those of all keys, and resets the entry, which stays for the next use of the key. It
+// returns false if there is none.
+func (s *shard) drainOldest(dst []byte, all *daily, round int) ([]byte, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := s.fresh.last()
@@ -131,6 +131,8 @@ func (s *shard) drainOldest(dst []byte, round int) ([]byte, bool) {
 		return dst, false
 	}
 	dst = e.appendLines(dst)
+	days := e.calendar.daily()
+	all.add(&days)
 	e.flushed = e.last
 	e.reset()
 	e.round = round

@@ -43,6 +43,7 @@ type Tracker struct {
 
 	mu           sync.RWMutex // held while entries move from memory to the store
 	pending      []byte       // lines taken from memory that are not in the store yet
+	drained      daily        // of all keys: taken from memory, and in no line yet
 	round        int          // counts flushes
 	failingSince time.Time    // when the last error was logged; zero: no failure
 }
