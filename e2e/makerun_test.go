@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -19,6 +21,7 @@ import (
 
 var (
 	example     = regexp.MustCompile(`^(curl -i .*[^ ]) +# (\d{3})$`)
+	consoleLine = regexp.MustCompile(`^open (http://[^ ]+)   user: (\w+)   one-time password: (\w+)$`)
 	setVariable = regexp.MustCompile(`^([A-Z]+)=\$\(.*\)$`)
 )
 
@@ -57,7 +60,8 @@ func makeRun(t *testing.T, args ...string) {
 	stop := time.AfterFunc(3*time.Minute, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer stop.Stop()
 
-	seen := pasteExamples(t, out)
+	seen, console := pasteExamples(t, out)
+	firstLogin(t, console)
 	for _, status := range []string{"200", "401", "403"} {
 		if seen[status] == 0 {
 			t.Errorf("no example of a %s", status)
@@ -71,12 +75,15 @@ func makeRun(t *testing.T, args ...string) {
 }
 
 // pasteExamples reads until `ready`, runs the examples and returns their number
-// by status.
-func pasteExamples(t *testing.T, out io.Reader) map[string]int {
+// by status, and the line about the console.
+func pasteExamples(t *testing.T, out io.Reader) (seen map[string]int, console string) {
 	t.Helper()
 	var examples []string
 	lines := bufio.NewScanner(out)
 	for lines.Scan() && lines.Text() != "ready" {
+		if consoleLine.MatchString(lines.Text()) {
+			console = lines.Text()
+		}
 		if example.MatchString(lines.Text()) || setVariable.MatchString(lines.Text()) {
 			examples = append(examples, lines.Text())
 		}
@@ -84,7 +91,7 @@ func pasteExamples(t *testing.T, out io.Reader) map[string]int {
 	if lines.Text() != "ready" {
 		t.Fatal("make run ended before it was ready")
 	}
-	seen := map[string]int{}
+	seen = map[string]int{}
 	shell := shell{t: t}
 	for _, line := range examples {
 		if set := setVariable.FindStringSubmatch(line); set != nil {
@@ -111,7 +118,31 @@ func pasteExamples(t *testing.T, out io.Reader) map[string]int {
 		}
 		seen[status]++
 	}
-	return seen
+	return seen, console
+}
+
+// firstLogin logs in to the console as the line says, which leads to a new password.
+func firstLogin(t *testing.T, line string) {
+	t.Helper()
+	said := consoleLine.FindStringSubmatch(line)
+	if said == nil {
+		t.Fatal("make run printed no login to the console")
+	}
+	form := url.Values{"username": {said[2]}, "password": {said[3]}}
+	r, err := http.NewRequest(http.MethodPost, said[1]+"/login", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	got, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = got.Body.Close()
+	if to := got.Header.Get("Location"); got.StatusCode != http.StatusSeeOther || to != "/account/password" {
+		t.Errorf("login to the console: %s, to %q", got.Status, to)
+	}
 }
 
 // shell is a shell into which lines are pasted, with its variables.

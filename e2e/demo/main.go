@@ -78,10 +78,15 @@ func serve(ctx context.Context, cfg stack.Config, name string) error {
 		return err
 	}
 	defer running.Stop()
+	password, err := makeOperator(ctx, stack.Address(cfg.Ports.Console), keys.admin)
+	if err != nil {
+		return err
+	}
 	fmt.Printf("%s, Keyward and an upstream run (started in %s); logs and configuration are in %s\n\n",
 		name, time.Since(started).Round(time.Millisecond), cfg.Dir)
 	printExamples(running.URL(), keys)
 	printManaging(running.URL(), stack.Address(cfg.Ports.Console), keys)
+	printConsole(stack.Address(cfg.Ports.Console), password)
 	fmt.Println("\nCtrl-C stops it all.\nready")
 	return running.Wait(ctx)
 }
