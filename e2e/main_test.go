@@ -30,6 +30,13 @@ var programs struct {
 var postgresServer = postgrestest.Server{Hasher: apikey.NewHasher(authz.Secret{})}
 
 func TestMain(m *testing.M) {
+	if os.Getenv(snapshotsOf) != "" {
+		if err := takeSnapshots(os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "e2e:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	code, err := prepareAndRun(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
