@@ -104,6 +104,10 @@ func TestKeyPages(t *testing.T) {
 	if c.ok("the list", list, 200, "nightly", id); strings.Count(list.body, `name="id"`) != 1 {
 		t.Errorf("one key was made twice: %s", list.body)
 	}
+	for what, q := range map[string]string{"its id": id, "a part of its name": "ight", "what is shown of its secret": secret[:7] + "…"} {
+		c.ok("the list by "+what, c.page(root, "GET", "/keys?q="+url.QueryEscape(q), nil), 200, "nightly")
+	}
+	c.ok("the list by another id", c.page(root, "GET", "/keys?q=k_000000000000", nil), 200, "No key matches")
 	shown := c.page(root, "GET", "/keys/"+id, nil)
 	if c.ok("the page", shown, 200, "nightly", "Rotate", "=/b", "alice", "key.create"); strings.Contains(shown.body, secret) {
 		t.Error("the page has the secret")
@@ -273,6 +277,37 @@ func TestHostileTexts(t *testing.T) {
 	} {
 		if got.status != 200 || strings.Contains(got.body, "<script>alert") || strings.Contains(got.body, "<img") || strings.Contains(got.body, "</p><b>") {
 			t.Errorf("%s: %d %s", what, got.status, got.body)
+		}
+	}
+}
+
+// TestSessionsPage: a user ends one session of its own, or all but the one that asks.
+func TestSessionsPage(t *testing.T) {
+	c := startConsole(t)
+	c.must("POST", "/users", `{"name": "alice"}`)
+	this, second, third, fourth := c.login("alice"), c.login("alice"), c.login("alice"), c.login("alice")
+	shown := c.page(this, "GET", "/account", nil)
+	c.ok("the page", shown, 200, "this session", "End all others")
+	if got := strings.Count(shown.body, `name="session" value="s_`); got != 3 {
+		t.Fatalf("%d sessions can be ended", got)
+	}
+	id := c.with(second, "GET", "/me", "").body["session"].(string)
+	c.ok("ending one", c.page(this, "POST", "/account/sessions/end", url.Values{"session": {id}}), 303)
+	for what, test := range map[string]struct {
+		cookie authz.Secret
+		status int
+	}{"this": {this, 200}, "the ended": {second, 303}, "the third": {third, 200}} {
+		if got := c.page(test.cookie, "GET", "/account", nil); got.status != test.status {
+			t.Errorf("%s: %d", what, got.status)
+		}
+	}
+	c.ok("ending the others", c.page(this, "POST", "/account/sessions/end", url.Values{"session": {"others"}}), 303)
+	for what, test := range map[string]struct {
+		cookie authz.Secret
+		status int
+	}{"this": {this, 200}, "the third": {third, 303}, "the fourth": {fourth, 303}} {
+		if got := c.page(test.cookie, "GET", "/account", nil); got.status != test.status {
+			t.Errorf("after ending the others, %s: %d", what, got.status)
 		}
 	}
 }

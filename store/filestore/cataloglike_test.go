@@ -2,6 +2,7 @@ package filestore
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -188,6 +189,9 @@ func (l *likened) compare(what string, f *changedKeys) {
 			*field = l.name([]string{"user", "project", "name"}[l.rnd.IntN(3)])
 		}
 	}
+	if l.rnd.IntN(6) == 0 {
+		filter.Text = l.search(ctx)
+	}
 	l.addConditions(&filter)
 	page := store.Page{Limit: l.rnd.IntN(6), NewestFirst: l.rnd.IntN(2) == 0}
 	for range 4 {
@@ -224,6 +228,16 @@ func (l *likened) compare(what string, f *changedKeys) {
 		got, errGot := each(f)
 		l.wantAlike(what+": edit", got, want, errGot, errWant)
 	}
+}
+
+// search is a text that may find a key.
+func (l *likened) search(ctx context.Context) string {
+	id := l.id()
+	r, err := l.plain.Get(ctx, id)
+	if err != nil {
+		return id
+	}
+	return []string{id, id[:4], r.Hint, r.Hint[:len(r.Hint)/2], "ame", "me1"}[l.rnd.IntN(6)]
 }
 
 // addConditions adds conditions on the state of keys and on times.

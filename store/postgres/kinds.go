@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"strings"
 	"time"
 
 	"keyward/apikey"
+	"keyward/chars"
 	"keyward/store"
 	"keyward/store/jsonline"
 	"keyward/store/postgres/database"
@@ -32,9 +34,10 @@ func keyKind() *kind[store.KeyRecord] {
 	}
 }
 
-// keyConditions select the keys of a user, of a project and with some ids.
+// keyConditions select the keys of a user, of a project, with some ids, and whose line has a
+// text: a line has more than the name, and the filter decides.
 var keyConditions = conditions[store.KeyFilter]{
-	where: ` AND ($6 = '' OR user_name = $6::text) AND ($7 = '' OR project = $7::text) AND ($8::text[] IS NULL OR id = ANY($8::text[]))`,
+	where: ` AND ($6 = '' OR user_name = $6::text) AND ($7 = '' OR project = $7::text) AND ($8::text[] IS NULL OR id = ANY($8::text[])) AND ($9 = '' OR strpos(line, $9::text) > 0)`,
 	args: func(f *store.KeyFilter) []any {
 		var ids []string
 		if f.IDs != nil {
@@ -43,8 +46,19 @@ var keyConditions = conditions[store.KeyFilter]{
 		for id := range f.IDs {
 			ids = append(ids, database.Storable(id))
 		}
-		return []any{database.Storable(f.User), database.Storable(f.Project), ids}
+		return []any{database.Storable(f.User), database.Storable(f.Project), ids, asWritten(f.Text)}
 	},
+}
+
+// asWritten returns a text that a line has as it is, whichever way of writing JSON was
+// taken; "" for one that may be escaped there.
+func asWritten(text string) string {
+	for _, c := range []byte(text) {
+		if !chars.Alphanumeric.Is(c) && strings.IndexByte(" -_.:", c) < 0 {
+			return ""
+		}
+	}
+	return text
 }
 
 func userKind() *kind[store.UserRecord] {

@@ -52,6 +52,11 @@ func testListKeys(f *fixture) {
 	f.pass(-time.Hour) // a clock that goes back
 	earlier, _ := f.create("earlier")
 	f.wantIDs("in the order of their times", store.KeyFilter{}, store.Page{Limit: 2}, earlier.ID, ids[0])
+	odd, _ := f.create(`ä "q" <b>\`)
+	for _, text := range []string{"ä", `"q"`, "<b>", `\`, " ", `ä "q" <b>\`, odd.Hint} {
+		f.wantIDs("a text that JSON escapes: "+text, store.KeyFilter{Text: text, User: odd.User}, store.Page{NewestFirst: true, Limit: 1}, odd.ID)
+	}
+	f.wantIDs("what only the line has", store.KeyFilter{Text: "created"}, store.Page{})
 }
 
 func testPages(f *fixture) {

@@ -3,6 +3,7 @@ package keypages
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"keyward/manage"
@@ -116,7 +117,7 @@ func (p pages) list(r *page.Request) error {
 		Make: r.Actor.Has(access.Keys), Revoke: r.Actor.Has(access.Keys), Unused: r.Service().LastUse != nil, Select: r.Query("select") == "none", Users: r.Can("/users"),
 	}
 	data.Any = data.Filter != filterForm{}
-	filter := store.KeyFilter{Text: data.Filter.Q, User: data.Filter.User, Project: data.Filter.Project}
+	filter := store.KeyFilter{Text: strings.TrimSuffix(data.Filter.Q, "…"), User: data.Filter.User, Project: data.Filter.Project}
 	if !stateOf(data.State, &filter) {
 		data.Bad = "There is no such state."
 	}

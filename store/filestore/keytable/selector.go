@@ -12,6 +12,7 @@ type Selector struct {
 	user, project uint32 // 0: any
 	none          bool   // the filter wants a name that no key has
 	onStatus      bool
+	expiresBy     moment // latest end of a key's validity that is looked for; never: any
 	needs         rowFlags
 	excludes      rowFlags
 	ended         []string        // by the number of a user that was deleted: its name
@@ -24,6 +25,11 @@ func (t *Table) Selector(f *store.KeyFilter) *Selector {
 	project, hasProject := t.names[f.Project]
 	s := &Selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus()}
 	s.needs, s.excludes = flagsOf(f)
+	s.expiresBy = never
+	if f.Expiring > 0 && f.Rules.MaxAge == 0 {
+		s.needs, s.excludes = s.needs|rowExpires, s.excludes|rowEnded
+		s.expiresBy, _ = momentOf(f.Now.Add(f.Expiring))
+	}
 	if s.onStatus && len(f.Rules.Ended) > 0 {
 		s.ended = make([]string, len(t.names))
 		for name := range f.Rules.Ended {
@@ -65,8 +71,14 @@ func (s *Selector) Selects(n uint32, r *Row) bool {
 		s.filter.IDs != nil && !s.filter.IDs[r.id.String()] || s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
 		return false
 	}
+	if s.filter.Text != "" && !s.table.texts.match(r.texts, s.filter.Text, r.id.String()) {
+		return false
+	}
 	if !s.onStatus || r.flags&rowInexact != 0 {
 		return true
+	}
+	if s.expiresBy != never && r.expires > s.expiresBy {
+		return false
 	}
 	s.setStatus(n, r)
 	return s.filter.MatchStatus(&s.status) && (s.filter.UnusedFor == 0 || s.filter.MatchUse(r.id.String()))

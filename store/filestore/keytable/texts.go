@@ -1,0 +1,83 @@
+package keytable
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// texts has the hint and the name of each key, by which lists search: one after the other in
+// large chunks, because a string of its own for each key takes twice as much memory.
+type texts struct {
+	chunks [][]byte
+	size   int // of all chunks
+	unused int // bytes of texts that were replaced
+}
+
+// textRef is where a key's texts are.
+type textRef uint32
+
+// noTexts is that of a key whose texts are not there.
+const noTexts textRef = 1<<32 - 1
+
+const (
+	chunkBits = 20
+	textChunk = 1 << chunkBits
+	// manyUnused is from how many unused bytes on the texts are packed.
+	manyUnused = 1 << 20
+)
+
+// add keeps the texts. Those that do not fit have no place.
+func (t *texts) add(hint, name string) textRef {
+	var lengths [2 * binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(lengths[:], uint64(len(hint)))
+	n += binary.PutUvarint(lengths[n:], uint64(len(name)))
+	size := n + len(hint) + len(name)
+	last := len(t.chunks) - 1
+	if last < 0 || len(t.chunks[last])+size > textChunk {
+		if size > textChunk || len(t.chunks) == 1<<(32-chunkBits)-1 {
+			return noTexts
+		}
+		t.chunks = append(t.chunks, make([]byte, 0, textChunk))
+		last++
+	}
+	at := len(t.chunks[last])
+	t.chunks[last] = append(append(append(t.chunks[last], lengths[:n]...), hint...), name...)
+	t.size += size
+	return textRef(last<<chunkBits | at)
+}
+
+// get returns the texts, and how many bytes they take.
+func (t *texts) get(ref textRef) (hint, name []byte, size int) {
+	if ref == noTexts {
+		return nil, nil, 0
+	}
+	text := t.chunks[ref>>chunkBits][ref&(textChunk-1):]
+	hintLen, n := binary.Uvarint(text)
+	nameLen, m := binary.Uvarint(text[n:])
+	hint = text[n+m:][:hintLen]
+	name = text[n+m:][hintLen:][:nameLen]
+	return hint, name, n + m + int(hintLen) + int(nameLen)
+}
+
+// replace keeps the texts in place of earlier ones.
+func (t *texts) replace(ref textRef, hint, name string) textRef {
+	oldHint, oldName, size := t.get(ref)
+	if ref != noTexts && string(oldHint) == hint && string(oldName) == name {
+		return ref
+	}
+	t.unused += size
+	return t.add(hint, name)
+}
+
+// wasteful reports whether most of the memory is that of texts which were replaced.
+func (t *texts) wasteful() bool { return t.unused > manyUnused && 2*t.unused > t.size }
+
+// match reports whether a search finds the key, as store.KeyFilter does; of a key whose
+// texts are not there, that it may.
+func (t *texts) match(ref textRef, search, id string) bool {
+	if ref == noTexts {
+		return true
+	}
+	hint, name, _ := t.get(ref)
+	return search == id || string(hint) == search || bytes.Contains(name, []byte(search))
+}
