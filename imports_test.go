@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"store/filestore/fileheader":   {"keyward/apikey", "keyward/store", "keyward/store/journal", "keyward/store/jsonline", "keyward/store/recordline"},
 	"store/filestore":              {"keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/auditindex", "keyward/store/filestore/fileheader", "keyward/store/filestore/keytable", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/jsonline"},
 	"store/filestore/keytable":     {"keyward/apikey", "keyward/store", "keyward/store/journal"},
-	"store/postgres":               {"github.com/jackc/pgx/v5", "keyward/apikey", "keyward/authz", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/postgres/database"},
+	"store/postgres":               {"github.com/jackc/pgx/v5", "keyward/apikey", "keyward/authz", "keyward/chars", "keyward/store", "keyward/store/audit", "keyward/store/jsonline", "keyward/store/postgres/database"},
 	"store/postgres/database":      {"github.com/jackc/pgx/v5", "github.com/jackc/pgx/v5/", "github.com/pressly/goose/v3", "github.com/pressly/goose/v3/lock", "keyward/apikey", "keyward/store", "keyward/store/postgres/pgurl"},
 	"store/postgres/source":        {"github.com/jackc/pgx/v5", "keyward/store/postgres/database", "keyward/store/replica"},
 	"store/postgres/upkeep":        {"github.com/jackc/pgx/v5", "keyward/store", "keyward/store/postgres/database"},
