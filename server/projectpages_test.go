@@ -35,7 +35,7 @@ func TestProjectPages(t *testing.T) {
 	wantPage(t, "sent again", c.page(root, "POST", "/projects", sent), 303, "/projects/web")
 	wantPage(t, "one that is there", c.page(root, "POST", "/projects", url.Values{"idempotency_key": {"b"}, "name": {"web"}}), 409, `href="#name"`)
 	c.must("POST", "/keys", `{"name": "one", "user": "alice", "project": "web"}`)
-	c.ok("the list", c.page(root, "GET", "/projects?q=we", nil), 200, `href="/projects/web"`, "The site", `<td class="num">1</td>`, `href="/keys?project=web"`)
+	c.ok("the list", c.page(root, "GET", "/projects?q=we", nil), 200, `href="/projects/web"`, "The site", `data-label="Members">1</td>`, `href="/keys?project=web"`)
 	c.ok("another name", c.page(root, "GET", "/projects?q=other", nil), 200, "No project matches.")
 	c.ok("a bad cursor", c.page(root, "GET", "/projects?cursor=x", nil), 422, "begin with the first one")
 	shown := c.page(root, "GET", "/projects/web", nil)

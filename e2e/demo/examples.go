@@ -27,6 +27,10 @@ projects:
   file: projects.jsonl
 clients:
   file: clients.jsonl
+revocations:
+  file: revocations.jsonl
+usage:
+  file: usage.jsonl
 audit:
   file: audit.jsonl
 state:

@@ -17,6 +17,12 @@ func (s *Site) funcs() template.FuncMap {
 		"second": func(t time.Time) template.HTML { return timeElement(t, now(), "2006-01-02 15:04:05") },
 		"day":    func(t time.Time) template.HTML { return timeElement(t, now(), "2006-01-02") },
 		"ago":    func(t time.Time) string { return Relative(t, now()) },
+		"used": func(t time.Time) template.HTML {
+			if t.IsZero() && s.Config.Service().LastUse == nil {
+				return "not recorded" // and not "never"
+			}
+			return timeElement(t, now(), "2006-01-02 15:04")
+		},
 		"count":  Count,
 		"plural": Plural,
 		"shown":  confusable.Shown,
