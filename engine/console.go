@@ -14,6 +14,7 @@ import (
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/account"
+	"keyward/manage/observed"
 	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/reuse"
@@ -95,7 +96,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		},
 		SessionExists: s.console.state.Sessions.Exists, Await: s.awaitChange, Refusals: records.refused, Changed: s.env.metrics.countChange,
 		KeyCounts: func() manage.KeyCounts { return manage.KeyCounts(s.console.counter.of(&s.stores, time.Now())) },
-		Limits:    s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
+		Limits:    s, Usage: s.usage.Get, LastUse: s.lastUse(), Observed: observed.Config{Denials: s.env.denials, Current: s, Days: s.usage.Days},
 	})
 	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin)})
 	return nil

@@ -9,8 +9,8 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
-	"keyward/manage/denials"
 	"keyward/manage/fault"
+	"keyward/manage/observed"
 	"keyward/manage/refusals"
 	"keyward/manage/registry"
 	"keyward/store"
@@ -57,10 +57,8 @@ type Config struct {
 	LastUse func() (func(keyID string) time.Time, error)
 	// KeyCounts returns how many keys are in each state; nil: that is not known.
 	KeyCounts func() KeyCounts
-	// Denials are the recent denials of this process, and Current is what decides now;
-	// nil: none are known.
-	Denials *denials.Recent
-	Current denials.Current
+	// Observed is what is known of the checks of this process; its MayRead is set.
+	Observed observed.Config
 	// Limits are the rate-limit counters; nil: there are none.
 	Limits Limits
 
@@ -103,6 +101,7 @@ type Service struct {
 	Config
 	*registry.Projects
 	*registry.Clients
+	*observed.Checks
 	maker store.KeyMaker
 }
 
@@ -124,6 +123,8 @@ func New(cfg Config) *Service {
 	s.Clients = registry.NewClients(registry.ClientConfig{
 		Steps: s.steps(), Records: recordsOf(s, cfg.ClientReader, cfg.ClientEditor), Hasher: cfg.Hasher, Rand: cfg.Rand,
 	})
+	s.Observed.MayRead = s.steps().MayRead
+	s.Checks = observed.New(s.Observed)
 	return s
 }
 

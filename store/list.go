@@ -32,6 +32,7 @@ type KeyFilter struct {
 	State     KeyState
 	OlderThan time.Duration // the age of the key's secret is above it
 	UnusedFor time.Duration // so is the time since the last use, too
+	Rotating  bool          // a secret that was replaced is still accepted
 	Expiring  time.Duration // the key has not ended, and expires within it
 
 	// What the conditions on the state and on times depend on; UnusedFor needs LastUse,
@@ -46,7 +47,7 @@ func (f *KeyFilter) Match(r *KeyRecord) bool {
 	return (f.IDs == nil || f.IDs[r.ID]) && (f.User == "" || f.User == r.User) && (f.Project == "" || f.Project == r.Project) &&
 		(f.MadeAfter.IsZero() || r.Created.After(f.MadeAfter)) &&
 		(f.Text == "" || f.Text == r.ID || f.Text == r.Hint || strings.Contains(r.Name, f.Text)) &&
-		(!f.OnStatus() || f.MatchStatus(r.Status())) && f.MatchUse(r.ID)
+		(!f.OnStatus() || f.MatchStatus(r.Status())) && f.MatchUse(r.ID) && (!f.Rotating || len(r.Unexpired(f.Now)) > 0)
 }
 
 // OnStatus reports whether the filter has a condition that MatchStatus decides.

@@ -52,7 +52,7 @@ func TestCompact(t *testing.T) {
 			t.Errorf("%d writes; used while compacting: %+v %v", wrote, late, err)
 		}
 		text, err := os.ReadFile(file)
-		if err != nil || bytes.Count(text, []byte("\n")) != 205 {
+		if err != nil || bytes.Count(text, []byte("\n")) != 207 {
 			t.Fatalf("%d lines, %v", bytes.Count(text, []byte("\n")), err)
 		}
 		after, err := read(file, "k_7")

@@ -117,7 +117,7 @@ func TestOlderReaders(t *testing.T) {
 	}
 	at := newClock().now().UnixMicro()
 	want := fmt.Sprintf(header+goodLine+"\n"+`{"id":"k_a","first":%d,"last":%d,"address":"192.0.2.1","results":{"ok":1},"outcomes":[[%d,"GET","/",200,"ok"]]}`+"\n"+
-		`{"id":"k_a","days":[[20455,1,0,0]],"previous":0}`+"\n", at, at, at)
+		`{"id":"k_a","days":[[20455,1,0,0]],"previous":0}`+"\n"+`{"id":"*","days":[[20455,1,0,0]],"previous":0}`+"\n", at, at, at)
 	if string(text) != want {
 		t.Errorf("the file is\n%s\nwant\n%s", text, want)
 	}

@@ -166,7 +166,7 @@ func TestOddTexts(t *testing.T) {
 	tracker.Observe(&r, &d)
 	flush(t, tracker)
 	text, err := os.ReadFile(file)
-	if err != nil || strings.Count(string(text), "\n") != 3 {
+	if err != nil || strings.Count(string(text), "\n") != 4 {
 		t.Fatalf("%q %v", text, err)
 	}
 	for _, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {

@@ -45,6 +45,8 @@ type Denial struct {
 	transport authz.Transport
 	routeName string // of the proxy's configuration
 	preflight bool   // it had the headers of a CORS preflight
+	// schemeAssumed means that the scheme is not known.
+	schemeAssumed bool
 	// repeatable means that enough is kept to decide again.
 	repeatable bool
 }

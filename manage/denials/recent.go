@@ -190,3 +190,20 @@ func (q *queue) push(e *entry) *list.Element {
 func (q *queue) remove(at *list.Element) {
 	q.bytes -= q.entries.Remove(at).(*entry).size
 }
+
+// Latest returns up to n denials, the newest first. The caller must not change them.
+func (r *Recent) Latest(n int) []*Denial {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var latest []*Denial
+	a, b := r.principals.all.entries.Back(), r.strangers.all.entries.Back()
+	for len(latest) < n && (a != nil || b != nil) {
+		from := &a
+		if a == nil || b != nil && b.Value.(*entry).denial.Time.After(a.Value.(*entry).denial.Time) {
+			from = &b
+		}
+		latest = append(latest, (*from).Value.(*entry).denial)
+		*from = (*from).Prev()
+	}
+	return latest
+}

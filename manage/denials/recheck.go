@@ -75,6 +75,9 @@ func (n *Denial) presented() bool {
 // assumptions returns what Recheck takes to be so.
 func (n *Denial) assumptions() []string {
 	all := []string{"rate limits are not exhausted"}
+	if n.schemeAssumed {
+		all = append(all, "the client used "+n.Scheme)
+	}
 	switch {
 	case !n.presented():
 		all = append(all, "the request has no credential")

@@ -247,6 +247,7 @@ func (l *likened) addConditions(f *store.KeyFilter) {
 	if l.rnd.IntN(2) == 0 {
 		f.Rules.Ended = store.EndedUsers{"user1": l.time.Add(-time.Duration(l.rnd.IntN(100)) * time.Second)}
 	}
+	f.Rotating = l.rnd.IntN(6) == 0
 	if states := store.KeyStates(); l.rnd.IntN(2) == 0 {
 		f.State = states[l.rnd.IntN(len(states))]
 	}

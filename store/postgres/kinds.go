@@ -35,9 +35,10 @@ func keyKind() *kind[store.KeyRecord] {
 }
 
 // keyConditions select the keys of a user, of a project, with some ids, and whose line has a
-// text: a line has more than the name, and the filter decides.
+// text, and with replaced secrets. A line has more than the name, and the filter decides.
 var keyConditions = conditions[store.KeyFilter]{
-	where: ` AND ($6 = '' OR user_name = $6::text) AND ($7 = '' OR project = $7::text) AND ($8::text[] IS NULL OR id = ANY($8::text[])) AND ($9 = '' OR strpos(line, $9::text) > 0)`,
+	where: ` AND ($6 = '' OR user_name = $6::text) AND ($7 = '' OR project = $7::text) AND ($8::text[] IS NULL OR id = ANY($8::text[])) AND ($9 = '' OR strpos(line, $9::text) > 0)
+		AND (NOT $10::boolean OR strpos(line, '"previous":') > 0)`,
 	args: func(f *store.KeyFilter) []any {
 		var ids []string
 		if f.IDs != nil {
@@ -46,7 +47,7 @@ var keyConditions = conditions[store.KeyFilter]{
 		for id := range f.IDs {
 			ids = append(ids, database.Storable(id))
 		}
-		return []any{database.Storable(f.User), database.Storable(f.Project), ids, asWritten(f.Text)}
+		return []any{database.Storable(f.User), database.Storable(f.Project), ids, asWritten(f.Text), f.Rotating}
 	},
 }
 

@@ -56,6 +56,12 @@ func testListKeys(f *fixture) {
 	for _, text := range []string{"ä", `"q"`, "<b>", `\`, " ", `ä "q" <b>\`, odd.Hint} {
 		f.wantIDs("a text that JSON escapes: "+text, store.KeyFilter{Text: text, User: odd.User}, store.Page{NewestFirst: true, Limit: 1}, odd.ID)
 	}
+	rotated, _, err := f.Keys.Rotate(f.ctx(), odd.ID, store.AnyVersion, time.Minute)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.wantIDs("a replaced secret", store.KeyFilter{Rotating: true, Now: rotated.Rotated}, store.Page{}, odd.ID)
+	f.wantIDs("a replaced secret that is refused", store.KeyFilter{Rotating: true, Now: rotated.Rotated.Add(time.Minute)}, store.Page{})
 	f.wantIDs("what only the line has", store.KeyFilter{Text: "created"}, store.Page{})
 }
 

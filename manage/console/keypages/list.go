@@ -97,6 +97,8 @@ func stateOf(name string, f *store.KeyFilter) bool {
 		f.State = store.KeyActive
 	case "expiring":
 		f.Expiring = soon
+	case "rotating":
+		f.State, f.Rotating = store.KeyActive, true
 	case "paused":
 		f.State = store.KeyPaused
 	case "pending":
@@ -191,7 +193,7 @@ func (l *listPage) tabs(r *page.Request) {
 	counts, known := r.Service().CountKeys(r.Actor)
 	known = known && !l.Any
 	for _, each := range []tab{
-		{Name: "All", State: "", Count: counts.All()}, {Name: "Active", State: "active", Count: counts.InForce()}, {Name: "Expiring", State: "expiring", Count: counts.Expiring},
+		{Name: "All", State: "", Count: counts.All()}, {Name: "Active", State: "active", Count: counts.InForce()}, {Name: "Expiring", State: "expiring", Count: counts.Expiring}, {Name: "Rotating", State: "rotating", Count: counts.Rotating},
 		{Name: "Paused", State: "paused", Count: counts.Paused}, {Name: "Not yet valid", State: "pending", Count: counts.NotYetValid},
 		{Name: "Expired", State: "expired", Count: counts.Expired}, {Name: "Revoked", State: "revoked", Count: counts.Revoked},
 	} {

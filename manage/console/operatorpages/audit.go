@@ -109,11 +109,14 @@ func recordPath(r *page.Request, e *audit.Entry) string {
 		{e.Action.Kind() == "project", "/projects/{name}", "/projects/"},
 	} {
 		if kind.is && r.Can(kind.pattern) {
-			return kind.parent + url.PathEscape(e.Record)
+			return pathUnder(kind.parent, e.Record)
 		}
 	}
 	return ""
 }
+
+// pathUnder is the path of a record below that of its kind. The name may be any text.
+func pathUnder(parent, name string) string { return parent + url.PathEscape(name) }
 
 // detail is what an entry says beside its action: why, how often, and what changed.
 func detail(e *audit.Entry) string {

@@ -1,5 +1,5 @@
-// Package operatorpages has the pages by which operators see what happens: the audit
-// log. They show, and change nothing.
+// Package operatorpages has the pages by which operators see what happens: the
+// overview, the audit log, and why a request was denied. They show, and change nothing.
 package operatorpages
 
 import (
@@ -18,6 +18,9 @@ type pages struct{ page.Templates }
 func Routes(s *page.Site) []page.Route {
 	p := pages{s.Parse(files)}
 	return []page.Route{
+		{Pattern: "GET /overview", Needs: access.Read, Serve: p.showOverview},
 		{Pattern: "GET /audit", Needs: access.Read, Serve: p.audit},
+		{Pattern: "GET /decisions", Needs: access.Read, Serve: p.showDecision},
+		{Pattern: "POST /decisions", Needs: access.Read, Serve: p.explainLine},
 	}
 }

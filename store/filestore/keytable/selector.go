@@ -25,6 +25,9 @@ func (t *Table) Selector(f *store.KeyFilter) *Selector {
 	project, hasProject := t.names[f.Project]
 	s := &Selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus()}
 	s.needs, s.excludes = flagsOf(f)
+	if f.Rotating {
+		s.needs |= rowReplaced
+	}
 	s.expiresBy = never
 	if f.Expiring > 0 && f.Rules.MaxAge == 0 {
 		s.needs, s.excludes = s.needs|rowExpires, s.excludes|rowEnded

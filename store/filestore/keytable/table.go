@@ -75,7 +75,8 @@ const (
 	rowPaused
 	rowNotBefore
 	rowExpires
-	rowInexact // a time of the record is not in the row
+	rowReplaced // it has secrets that were replaced
+	rowInexact  // a time of the record is not in the row
 )
 
 // badLine is a line that cannot be read; the zero badLine is none.
@@ -166,6 +167,7 @@ func (t *Table) setStatus(n uint32, row *Row, r *store.KeyRecord) {
 	set(rowDeleted, !r.Deleted.IsZero())
 	set(rowUnsupported, r.Unsupported)
 	set(rowPaused, r.Paused != nil)
+	set(rowReplaced, len(r.Previous) > 0)
 	set(rowExpires, !r.Expires.IsZero())
 	row.expires, row.secretSince = keep(r.Expires), keep(r.SecretSince())
 	delete(t.begins, n)

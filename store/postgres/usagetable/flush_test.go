@@ -41,8 +41,8 @@ func TestSumOfReplicas(t *testing.T) {
 			t.Errorf("%s: %+v, %v\nin a file %+v", id, got, err, want)
 		}
 	}
-	if rows := scan[int](t, cfg, `SELECT count(*) FROM usage`); rows != 3 {
-		t.Errorf("%d rows", rows)
+	if rows := scan[int](t, cfg, `SELECT count(*) FROM usage`); rows != 5 {
+		t.Errorf("%d rows, want 3 of keys and 2 of all keys", rows)
 	}
 }
 
@@ -131,7 +131,7 @@ func TestDatabaseDown(t *testing.T) {
 	tracker := usage.New(usage.Config{Store: tableOf(t, cfg, "one"), Flush: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	defer tracker.Close()
 	observe(tracker, allowed("k_a", 3, day)...)
-	waitFor(t, func() bool { return scan[int](t, cfg, `SELECT count(*) FROM usage`) == 1 })
+	waitFor(t, func() bool { return scan[int](t, cfg, `SELECT count(*) FROM usage`) == 2 })
 	server.Refuse(t, cfg, true)
 	observe(tracker, allowed("k_a", 4, day.Add(time.Hour))...)
 	observe(tracker, allowed("k_b", 5, day)...)
@@ -253,5 +253,20 @@ func waitFor(t testing.TB, done func() bool) {
 		if time.Now().After(until) {
 			t.Fatal("it does not come about")
 		}
+	}
+}
+
+// TestDaysOfReplicas: the days of all keys are those of all replicas together.
+func TestDaysOfReplicas(t *testing.T) {
+	cfg := server.Database(t)
+	one, two := tableOf(t, cfg, "one"), tableOf(t, cfg, "two")
+	record(t, one, allowed("k_a", 5, day)...)
+	record(t, two, allowed("k_a", 3, day)...)
+	record(t, two, allowed("k_b", 2, day.Add(-24*time.Hour))...)
+	tracker := usage.New(usage.Config{Store: one, Flush: time.Hour, Now: func() time.Time { return day }})
+	defer tracker.Close()
+	days, err := tracker.Days()
+	if err != nil || days[0].Allowed != 8 || days[1].Allowed != 2 {
+		t.Errorf("%+v, %v", days, err)
 	}
 }

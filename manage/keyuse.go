@@ -2,10 +2,8 @@ package manage
 
 import (
 	"context"
-	"errors"
 
 	"keyward/manage/access"
-	"keyward/manage/denials"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -36,26 +34,6 @@ func (s *Service) maySeeUsage(ctx context.Context, a access.Actor, id string) er
 		err = store.ErrNotFound
 	}
 	return fault.Of(err)
-}
-
-// Decision returns a recent denial of this process, and what would be decided for the
-// request now; nil if that cannot be decided again. It needs keyward:read.
-func (s *Service) Decision(ctx context.Context, a access.Actor, id string) (*denials.Denial, *denials.Now, error) {
-	if err := s.mayRead(ctx, a, access.Read, false, "decisions"); err != nil {
-		return nil, nil, err
-	}
-	var denial *denials.Denial
-	if s.Denials != nil {
-		denial = s.Denials.Get(id)
-	}
-	if denial == nil {
-		return nil, nil, fault.Refuse(fault.NotFound, "this process has no denial of that id, or has it no more")
-	}
-	now, err := denial.Recheck(ctx, s.Current)
-	if errors.Is(err, denials.ErrNotRepeatable) {
-		err = nil
-	}
-	return denial, now, fault.Of(err)
 }
 
 // KeyLimit returns what is left of a key's rate limit; nil if it has none. It needs
