@@ -14,7 +14,10 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -74,6 +77,7 @@ type Tab struct {
 	mu       sync.Mutex
 	requests map[network.RequestID]*Request
 	order    []network.RequestID
+	problems []string
 }
 
 // Request is what a page has loaded since it was opened.
@@ -109,6 +113,7 @@ func (b *Browser) Tab(t testing.TB, w Window) *Tab {
 	}
 	tab.Do(
 		command(network.Enable, network.EnableParams{}),
+		command(log.Enable, cdp.Empty{}),
 		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(w.Width), Height: 900, DeviceScaleFactor: 1, Mobile: w.Width < 600}),
 		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
@@ -130,7 +135,8 @@ func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.V
 	}
 }
 
-// observe records requests.
+// observe records requests, and what should not be: what the browser reports as an error,
+// as it does of content that the policy forbids, and dialogs.
 func (tab *Tab) observe(event any) {
 	tab.mu.Lock()
 	defer tab.mu.Unlock()
@@ -144,6 +150,15 @@ func (tab *Tab) observe(event any) {
 		if r := tab.requests[e.RequestID]; r != nil {
 			r.Status = e.Response.Status
 		}
+	case *log.EventEntryAdded:
+		// The status of a page is for the test to judge.
+		if e.Entry.Level == log.EntryLevelError && e.Entry.Source != log.EntrySourceNetwork {
+			tab.problems = append(tab.problems, e.Entry.Text)
+		}
+	case *runtime.EventExceptionThrown:
+		tab.problems = append(tab.problems, e.ExceptionDetails.Text)
+	case *page.EventJavascriptDialogOpening:
+		tab.problems = append(tab.problems, "a dialog: "+e.Message)
 	case *network.EventLoadingFinished:
 		if r := tab.requests[e.RequestID]; r != nil {
 			r.Bytes = e.EncodedDataLength
@@ -160,6 +175,15 @@ func (tab *Tab) Requests() []Request {
 		all = append(all, *tab.requests[id])
 	}
 	return all
+}
+
+// Problems returns what the browser reported since the last call, and each dialog.
+func (tab *Tab) Problems() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	found := tab.problems
+	tab.problems = nil
+	return found
 }
 
 func (tab *Tab) forget() {

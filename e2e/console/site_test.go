@@ -1,0 +1,156 @@
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"keyward/e2e/stack"
+	"keyward/internal/browser"
+)
+
+const password = "correct horse battery"
+
+// config is the configuration of a site; styles add to it.
+const config = `listen: {grpc: %q, http: %q, admin: %q, console: %q}
+keys: {file: keys.jsonl, prefixes: [%s]}
+users: {file: users.jsonl}
+projects: {file: projects.jsonl}
+clients: {file: clients.jsonl}
+revocations: {file: revocations.jsonl}
+audit: {file: audit.jsonl}
+usage: {file: usage.jsonl}
+state: {file: keyward.db}
+log: {level: error, decisions: denied}
+console:
+  style: %s
+  api_url: %s
+`
+
+// site is a Keyward with its console, behind the real Envoy.
+type site struct {
+	t            *testing.T
+	dir, console string // console is its address, as a browser has it
+	api          string // the address of Envoy
+}
+
+// newSite starts a Keyward of the style. prefix begins its keys, and more is added to the
+// configuration, whose last section is that of the console.
+func newSite(t *testing.T, style, prefix, more string, users ...[]string) *site {
+	t.Helper()
+	ports, err := stack.FreePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{t: t, dir: t.TempDir(), console: "http://" + stack.Address(ports.Console), api: "http://" + stack.Address(ports.Envoy)}
+	text := fmt.Sprintf(config, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Console), prefix, style, s.api) + more
+	file := filepath.Join(s.dir, "keyward.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range append([][]string{{"root", "--scope", "keyward:admin"}}, users...) {
+		s.run(password, append([]string{"user", "set"}, user...)...)
+	}
+	s.run("", "key", "create", "--name", "made by a command")
+	envoy, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	running, err := stack.Start(t.Context(), stack.Config{Dir: s.dir, Keyward: programs.keyward, KeywardConfig: file, Ports: ports, Proxy: stack.Envoy{Binary: programs.envoy, Config: envoy}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(running.Stop)
+	return s
+}
+
+// run runs a command of Keyward by the site's configuration, and returns what it prints.
+func (s *site) run(stdin string, args ...string) string {
+	s.t.Helper()
+	cmd := exec.Command(programs.keyward, append(args, "--config", "keyward.yaml")...)
+	cmd.Dir, cmd.Stdin = s.dir, strings.NewReader(stdin)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("keyward %v: %v: %s", args, err, stderr.Bytes())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// tab is a tab of a browser on the site, with cookies of its own.
+type tab struct {
+	*browser.Tab
+	site *site
+}
+
+func (s *site) tab(b *browser.Browser, w browser.Window) *tab {
+	s.t.Helper()
+	w.Private = true
+	return &tab{b.Tab(s.t, w), s}
+}
+
+// open opens a page.
+func (tab *tab) open(path string) {
+	tab.site.t.Helper()
+	if status := tab.Open(tab.site.console + path); status != 200 && status != 0 {
+		tab.site.t.Fatalf("%s: %d", path, status)
+	}
+}
+
+// signIn logs the user in by the page.
+func (tab *tab) signIn(user string) {
+	tab.site.t.Helper()
+	tab.open("/login")
+	tab.Fill("#username", user)
+	tab.Fill("#password", password)
+	tab.FollowText("Sign in")
+	if tab.Has("#password") {
+		tab.site.t.Fatalf("%s is not logged in: %s", user, tab.Text("main"))
+	}
+}
+
+// wants fails the test unless the page has the texts.
+func (tab *tab) wants(texts ...string) {
+	tab.site.t.Helper()
+	shown := strings.Join(strings.Fields(browser.Evaluate[string](tab.Tab, "document.body.innerText")), " ")
+	for _, text := range texts {
+		if !strings.Contains(shown, text) {
+			tab.site.t.Fatalf("%s has no %q: %s", tab.URL(), text, shown)
+		}
+	}
+}
+
+// secret returns the secret that the page shows, and the commands that try it.
+func (tab *tab) secret() (secret, try string) {
+	tab.site.t.Helper()
+	return tab.Text("[data-secret]"), tab.Text("#try")
+}
+
+var lastStatus = regexp.MustCompile(`(\d{3})\s*$`)
+
+// paste runs commands in a shell as the page shows them, and returns the status of the
+// response to their curl.
+func (s *site) paste(commands string) string {
+	s.t.Helper()
+	const quietly = `curl() { command curl -sS -o /dev/null -w '%{http_code}' "$@"; }` + "\n"
+	out, err := exec.Command("sh", "-c", quietly+commands).CombinedOutput()
+	status := lastStatus.FindStringSubmatch(string(out))
+	if err != nil || status == nil {
+		s.t.Fatalf("%s: %v: %s", commands, err, out)
+	}
+	return status[1]
+}
+
+// wantStatus fails the test unless the commands get the status.
+func (s *site) wantStatus(what, commands, status string) {
+	s.t.Helper()
+	if got := s.paste(commands); got != status {
+		s.t.Fatalf("%s: %s, want %s: %s", what, got, status, commands)
+	}
+}
