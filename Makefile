@@ -56,10 +56,10 @@ RELEASED = CGO_ENABLED=0 go test -trimpath -vet=off
 SLOWEST = keyward/cmd/keyward keyward/server keyward/manage
 
 test: programs
-	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x -e keyward/e2e -e keyward/e2e/postgres $(SLOWEST:%=-e %))
+	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x -e keyward/e2e -e keyward/e2e/console -e keyward/e2e/postgres $(SLOWEST:%=-e %))
 	KEYWARD_TEST_STORE=postgres $(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -count=1 ./manage ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
-	$(RACE) -p 1 -count=1 -timeout 30m ./e2e ./e2e/postgres
+	$(RACE) -p 1 -count=1 -timeout 30m ./e2e ./e2e/console ./e2e/postgres
 	$(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations|^TestImportOfManyKeys$$' ./store/filestore ./authz ./extauthz ./engine ./ratelimit ./server
 	cd deploy/image && go test -count=1 ./...
 
@@ -112,6 +112,7 @@ PROVE_manage-secrets = -run '^TestManagedSecrets$$' ./e2e
 PROVE_everywhere     = -run '^TestRevokedEverywhere$$' ./server
 PROVE_central-scale  = -run '^TestCentralAtScale$$' ./e2e
 PROVE_store-failures = -race ./e2e/postgres
+PROVE_console-pages  = -race -run '^TestPages$$' ./e2e/console
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
 
 prove: programs
@@ -132,7 +133,7 @@ fuzz:
 bench: build
 	@go run ./bench -write docs
 	@echo
-	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/postgres$$') | \
+	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/console$$' -e '^keyward/e2e/postgres$$') | \
 	awk '/^pkg:/ { pkg = $$2 } \
 	     /^Benchmark/ { line = sprintf("%-20s %-36s", pkg, $$1); \
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \

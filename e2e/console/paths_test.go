@@ -8,14 +8,14 @@ import (
 )
 
 // withAndWithout runs a test in one browser with the page's scripts, and without.
-func withAndWithout(t *testing.T, s *site, test func(t *testing.T, tab *tab)) {
+func withAndWithout(t *testing.T, s *site, test func(t *testing.T, s *site, tab *tab)) {
 	t.Helper()
 	b := browser.Start(t)
 	for name, noScript := range map[string]bool{"scripts": false, "no scripts": true} {
 		t.Run(name, func(t *testing.T) {
-			s.t = t
+			s := s.of(t)
 			tab := s.tab(b, browser.Window{NoScript: noScript})
-			test(t, tab)
+			test(t, s, tab)
 			if found := tab.Problems(); len(found) > 0 {
 				t.Errorf("the browser reports %q", found)
 			}
@@ -40,7 +40,7 @@ func (tab *tab) copies(secret string) {
 // TestHalo: a user generates a personal access token, uses it, sees its use, and revokes it.
 func TestHalo(t *testing.T) {
 	s := newSite(t, "halo", "pat_", "errors: halo\nroutes: [{path: /api/v1alpha1/posts, scopes: [\"posts:read\"]}]\n", []string{"dora", "--scope", "posts:read"})
-	withAndWithout(t, s, func(t *testing.T, tab *tab) {
+	withAndWithout(t, s, func(t *testing.T, s *site, tab *tab) {
 		tab.signIn("dora")
 		tab.wants("User Center", "Personal Access Tokens")
 		tab.FollowText("Generate New Token")
@@ -71,7 +71,7 @@ func TestHalo(t *testing.T) {
 // TestHalfred: the first login makes a project and shows its key; the dashboard replaces it.
 func TestHalfred(t *testing.T) {
 	s := newSite(t, "halfred", "halfred_", "  first_login: {project: true, key: true}\nerrors: halfred\n", []string{"fred"}, []string{"freda"})
-	withAndWithout(t, s, func(t *testing.T, tab *tab) {
+	withAndWithout(t, s, func(t *testing.T, s *site, tab *tab) {
 		user := map[bool]string{true: "fred", false: "freda"}[strings.HasSuffix(t.Name(), "no_scripts")]
 		tab.signIn(user)
 		tab.wants("We created a default project for you.", "Copy and store your API key securely.")
@@ -101,7 +101,7 @@ func TestHalfred(t *testing.T) {
 // deletes it.
 func TestHaplo(t *testing.T) {
 	s := newSite(t, "haplo", "haplo_", "credentials: {basic_key_usernames: [haplo]}\n", []string{"library"})
-	withAndWithout(t, s, func(t *testing.T, tab *tab) {
+	withAndWithout(t, s, func(t *testing.T, s *site, tab *tab) {
 		tab.signIn("root")
 		tab.wants("Users")
 		tab.FollowText("library")
@@ -129,7 +129,7 @@ func TestHaplo(t *testing.T) {
 // TestGeneric: a user generates an API key under Settings, copies it once, and revokes it.
 func TestGeneric(t *testing.T) {
 	s := newSite(t, "generic", "kw_", "  title: Acme API\nerrors: generic\n", []string{"alice", "--scope", "orders:read"})
-	withAndWithout(t, s, func(t *testing.T, tab *tab) {
+	withAndWithout(t, s, func(t *testing.T, s *site, tab *tab) {
 		tab.signIn("alice")
 		tab.wants("Settings", "API Keys", "Acme API")
 		tab.FollowText("Generate New API Key")

@@ -3,6 +3,8 @@ package console
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +71,13 @@ func newSite(t *testing.T, style, prefix, more string, users ...[]string) *site 
 	return s
 }
 
+// of is the site as a part of the test has it.
+func (s *site) of(t *testing.T) *site {
+	own := *s
+	own.t = t
+	return &own
+}
+
 // run runs a command of Keyward by the site's configuration, and returns what it prints.
 func (s *site) run(stdin string, args ...string) string {
 	s.t.Helper()
@@ -81,6 +90,21 @@ func (s *site) run(stdin string, args ...string) string {
 		s.t.Fatalf("keyward %v: %v: %s", args, err, stderr.Bytes())
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// fetch returns what the console answers to a request without a session.
+func (s *site) fetch(path string) string {
+	s.t.Helper()
+	response, err := http.Get(s.console + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s: %s, %v", path, response.Status, err)
+	}
+	return string(text)
 }
 
 // tab is a tab of a browser on the site, with cookies of its own.
@@ -118,7 +142,7 @@ func (tab *tab) signIn(user string) {
 // wants fails the test unless the page has the texts.
 func (tab *tab) wants(texts ...string) {
 	tab.site.t.Helper()
-	shown := strings.Join(strings.Fields(browser.Evaluate[string](tab.Tab, "document.body.innerText")), " ")
+	shown := strings.Join(strings.Fields(tab.Text("body")), " ")
 	for _, text := range texts {
 		if !strings.Contains(shown, text) {
 			tab.site.t.Fatalf("%s has no %q: %s", tab.URL(), text, shown)

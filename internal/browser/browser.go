@@ -28,7 +28,9 @@ var errNotInstalled = errors.New("no Chromium is installed (Debian, Ubuntu: apt-
 
 // Browser is a running Chromium with a new profile.
 type Browser struct {
-	ctx context.Context
+	ctx     context.Context
+	end     func()
+	profile string
 }
 
 // Start starts a Chromium that ends with the test. If none is installed, the test is
@@ -43,20 +45,29 @@ func Start(t testing.TB) *Browser {
 		t.Fatal(errNotInstalled)
 	}
 	// The sandbox refuses to run as root, and pages of these tests are Keyward's own.
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
+	profile := t.TempDir()
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.UserDataDir(profile))
 	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(func() {
+	b := &Browser{ctx: ctx, profile: profile}
+	b.end = sync.OnceFunc(func() {
 		if err := chromedp.Cancel(ctx); err != nil {
 			t.Error(err)
 		}
 		cancel()
 		end()
 	})
+	t.Cleanup(b.end)
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return &Browser{ctx}
+	return b
+}
+
+// End closes the browser and returns the directory of its profile, with all that it kept.
+func (b *Browser) End() (profile string) {
+	b.end()
+	return b.profile
 }
 
 // Window is how a tab shows pages. Its zero value is a wide one with scripts and light
@@ -127,7 +138,12 @@ func disableScripts(disabled bool) chromedp.Action[chromedp.Void] {
 	return command(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: disabled})
 }
 
-// command is an action that sends a command of the protocol.
+// call is an action that sends a command of the protocol, and returns what it returns.
+func call[P, R any](c cdp.Command[P, R], params P) chromedp.Action[R] {
+	return func(ctx context.Context, to *chromedp.Target) (R, error) { return cdp.Call(ctx, to, c, params) }
+}
+
+// command is call of a command that returns nothing.
 func command[P, R any](c cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
 	return func(ctx context.Context, to *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, to, c, params)

@@ -1,8 +1,14 @@
 package browser
 
 import (
+	"context"
+	"fmt"
 	"strings"
+	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -14,11 +20,39 @@ func (tab *Tab) Open(url string) int64 {
 	return tab.navigate(chromedp.Navigate(url))
 }
 
-// Reload loads the page again, and Back goes to the one before it.
+// Reload loads the page again.
 func (tab *Tab) Reload() int64 { tab.t.Helper(); return tab.navigate(chromedp.Reload()) }
 
-// Back is the browser's button.
-func (tab *Tab) Back() int64 { tab.t.Helper(); return tab.navigate(chromedp.NavigateBack()) }
+// Back and Forward are the browser's buttons. What they show may be a page that the browser
+// kept, or that it cannot load again.
+func (tab *Tab) Back() { tab.t.Helper(); tab.step(-1) }
+
+// Forward is described at Back.
+func (tab *Tab) Forward() { tab.t.Helper(); tab.step(1) }
+
+// step goes that far in the history. A page that the browser kept has no event of its load.
+func (tab *Tab) step(by int64) {
+	tab.t.Helper()
+	history := run(tab, call(page.GetNavigationHistory, cdp.Empty{}))
+	to := history.CurrentIndex + by
+	if to < 0 || to >= int64(len(history.Entries)) {
+		tab.t.Fatalf("the history has no page %d", to)
+	}
+	run(tab, call(page.NavigateToHistoryEntry, page.NavigateToHistoryEntryParams{EntryID: history.Entries[to].ID}))
+	ctx, cancel := context.WithTimeout(tab.ctx, patience)
+	defer cancel()
+	for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		// Between two pages both may fail.
+		now, err := chromedp.Run(ctx, call(page.GetNavigationHistory, cdp.Empty{}))
+		if err != nil || now.CurrentIndex != to {
+			continue
+		}
+		if state, err := chromedp.Run(ctx, chromedp.Evaluate[string]("document.readyState")); err == nil && state == "complete" {
+			return
+		}
+	}
+	tab.t.Fatalf("the page is not shown, at %s", tab.where())
+}
 
 // Follow clicks the first element that the selector (CSS) finds, and waits for the page to
 // which that leads. It returns the status of the response.
@@ -94,10 +128,10 @@ func (tab *Tab) focused() string {
 	return Evaluate[string](tab, `(() => { const e = document.activeElement; return e.getAttribute("aria-label") || e.name || e.textContent.trim().replace(/\s+/g, " "); })()`)
 }
 
-// Text returns the text of the first element that the selector finds.
+// Text returns the text of the first element that the selector finds; "" if there is none.
 func (tab *Tab) Text(selector string) string {
 	tab.t.Helper()
-	return strings.TrimSpace(run(tab, chromedp.Text(chromedp.CSS(selector))))
+	return strings.TrimSpace(Evaluate[string](tab, fmt.Sprintf(`(document.querySelector(%q) || {innerText: ""}).innerText`, selector)))
 }
 
 // Value returns the value of a field.
@@ -115,7 +149,7 @@ func (tab *Tab) Has(selector string) bool {
 // Source returns the page as HTML.
 func (tab *Tab) Source() string {
 	tab.t.Helper()
-	return run(tab, chromedp.OuterHTML(chromedp.CSS("html")))
+	return Evaluate[string](tab, "document.documentElement.outerHTML")
 }
 
 // URL returns the address that the tab shows.
@@ -135,4 +169,25 @@ func Evaluate[T any](tab *Tab, expression string) T {
 func (tab *Tab) Screenshot() []byte {
 	tab.t.Helper()
 	return run(tab, chromedp.FullScreenshot(100))
+}
+
+// History returns the addresses and the titles that Back and Forward lead to.
+func (tab *Tab) History() (all []string) {
+	tab.t.Helper()
+	history := run(tab, call(page.GetNavigationHistory, cdp.Empty{}))
+	for _, entry := range history.Entries {
+		all = append(all, entry.URL, entry.UserTypedURL, entry.Title)
+	}
+	return all
+}
+
+// Cookie returns the value of a cookie that the page's host has set; "" for none.
+func (tab *Tab) Cookie(name string) string {
+	tab.t.Helper()
+	for _, cookie := range run(tab, call(network.GetCookies, network.GetCookiesParams{})).Cookies {
+		if cookie.Name == name {
+			return cookie.Value
+		}
+	}
+	return ""
 }
