@@ -42,7 +42,7 @@ func TestDecisionPage(t *testing.T) {
 		t.Error("without an id something is explained")
 	}
 	c.ok("an unknown id", c.page(root, "GET", "/decisions?id=LMUJTC5LGUOI4YVXVRIEEUEPRX", nil), 404, "No denial of this process has this id")
-	explained := []string{"insufficient_scope", "A scope that the route requires is missing", "denied again, for the same reason", `class="stop" aria-current="step"`, "orders:write", `href="/keys/` + keyID + `"`, "grant the scope"}
+	explained := []string{"insufficient_scope", "A scope that the route requires is missing", "denied again, for the same reason", `class="stop" aria-current="step"`, "Scopes, paths and project", "Not reached", "the scopes of its user", "orders:write", `href="/keys/` + keyID + `"`, "grant the scope"}
 	c.ok("the denial", c.page(root, "GET", "/decisions?id="+id, nil), 200, explained...)
 	pasted := c.page(root, "POST", "/decisions", url.Values{"line": {line}})
 	c.ok("its line", pasted, 200, append(explained, "A log line can be written by anyone")...)

@@ -2,9 +2,11 @@ package operatorpages
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"keyward/authz"
+	"keyward/manage"
 	"keyward/manage/console/page"
 	"keyward/manage/denials"
 	"keyward/manage/fault"
@@ -23,17 +25,25 @@ type decisionPage struct {
 	// NowAdvice is about the reason for which the request would be denied now.
 	NowAdvice advice
 	KeyPath   string // of the page of its key; "" is none
-	UserPath  string // of the page of its user; "" is none
+	// Key is the key as it is now; nil if there is none, or it is not for the actor.
+	Key      *manage.KeyView
+	UserPath string // of the page of its user; "" is none
 }
 
 // step is one of a check: the last one refuses, if the request would be denied.
 type step struct {
 	Name, Outcome string
 	Refuses       bool
+	Skipped       bool // the check ended before it
 }
 
 // stepNames are what people call the steps.
-var stepNames = map[string]string{"path": "Path", "route": "Route", "credential": "Credential", "allow": "Allowed", "deny": "Refused", "error": "Not decided"}
+var stepNames = map[string]string{
+	"path": "Path", "route": "Route", "credential": "Credential", "policy": "Scopes, paths and project", "rate": "Rate limits", "allow": "Allowed",
+}
+
+// checkSteps are the steps of a check, in their order.
+var checkSteps = []string{"path", "route", "credential", "policy", "rate"}
 
 // Changed reports whether the request would be decided otherwise now.
 func (d decisionPage) Changed() bool { return d.Now != nil && d.Now.Reason != d.Denial.Reason }
@@ -83,6 +93,17 @@ func (p pages) explainLine(r *page.Request) error {
 	return r.Render(p.Templates, "decision.html", decisionHead, data)
 }
 
+// skipAfter adds the steps that a check does not reach after it ended at one.
+func (d *decisionPage) skipAfter(last string) {
+	at := slices.Index(checkSteps, last)
+	if at < 0 {
+		return
+	}
+	for _, name := range checkSteps[at+1:] {
+		d.Steps = append(d.Steps, step{Name: stepNames[name], Skipped: true})
+	}
+}
+
 // explain adds what is known of the denial.
 func (d *decisionPage) explain(r *page.Request, denial *denials.Denial, now *denials.Now) {
 	d.Denial, d.Now, d.Advice = denial, now, adviceOn(authz.ParseReason(denial.Reason))
@@ -96,11 +117,21 @@ func (d *decisionPage) explain(r *page.Request, denial *denials.Denial, now *den
 			if name == "" {
 				name = strings.ReplaceAll(s.Name, "_", " ")
 			}
-			d.Steps = append(d.Steps, step{name, s.Outcome, denied && i == len(now.Steps)-1})
+			d.Steps = append(d.Steps, step{Name: name, Outcome: s.Outcome, Refuses: denied && i == len(now.Steps)-1})
+		}
+		if denied {
+			d.skipAfter(now.Steps[len(now.Steps)-1].Name)
 		}
 	}
 	if denial.KeyID != "" && r.Can("/keys/{id}") {
 		d.KeyPath = pathUnder("/keys/", denial.KeyID)
+		// A log line may name any key, and one that was deleted has no record.
+		if record, err := r.Service().Key(r.Context(), r.Actor, manage.KeyRef{ID: denial.KeyID}); err == nil {
+			if view, err := r.Service().KeyViewer(r.Context()); err == nil {
+				shown := view(&record)
+				d.Key = &shown
+			}
+		}
 	}
 	// A subject is a user of the records only with a key or a password.
 	if denial.Subject != "" && denial.Subject != denial.KeyID && r.Can("/users/{name}") &&
