@@ -71,7 +71,8 @@ type Config struct {
 	// Warnings are possible mistakes in a valid configuration.
 	Warnings Problems
 
-	env []envValue // the values that came from the environment, see HideEnv
+	text string     // of the file that Load read
+	env  []envValue // the values that came from the environment, see HideEnv
 }
 
 // Listen has the addresses: host:port or unix:///path, "" for no listener.
@@ -236,5 +237,9 @@ func Load(path string, getenv func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading configuration: %w", err)
 	}
-	return Parse(path, data, getenv)
+	cfg, err := Parse(path, data, getenv)
+	if err == nil {
+		cfg.text = string(data)
+	}
+	return cfg, err
 }

@@ -73,6 +73,14 @@ func (s *Snapshot) ConsoleSettings() (config.Console, []string) {
 	return s.cfg.Console, slices.Sorted(maps.Keys(named))
 }
 
+// Configuration is the configuration in force, for people; see [config.Config.Shown].
+func (s *Snapshot) Configuration() (file, shown string, warnings []string) {
+	for _, w := range s.cfg.Warnings {
+		warnings = append(warnings, w.String())
+	}
+	return s.cfg.File, s.cfg.Shown(), warnings
+}
+
 // openConsole makes the service over the records.
 func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if s.cfg.Listen.Console == "" {

@@ -51,6 +51,11 @@ func (s *Server) managing() http.Handler {
 			settings, scopes := s.engine.Current().ConsoleSettings()
 			return page.Settings{Console: settings, RouteScopes: scopes}
 		},
+		Configuration: func() page.Configuration {
+			current := s.engine.Current()
+			file, text, warnings := current.Configuration()
+			return page.Configuration{File: file, Text: text, Warnings: warnings, Since: current.Configured(), Version: s.opts.Version}
+		},
 		CallOf: s.callOfPage, Login: s.login, Authenticate: s.authenticatePage, AuthenticateLink: s.authenticatePageLink, CountRequest: s.requests.Count, Log: s.logger,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {

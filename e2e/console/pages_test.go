@@ -45,7 +45,7 @@ func (r *records) all() []shown {
 			tab.FollowText("Sign in")
 			tab.wants("Username or password incorrect.")
 		}},
-		get("/overview", "/overview", "/{$}"), get("/decisions", "/decisions"), get("/decisions?id=" + r.decision), get("/audit", "/audit"),
+		get("/overview", "/overview", "/{$}"), get("/decisions", "/decisions"), get("/decisions?id=" + r.decision), get("/audit", "/audit"), get("/settings", "/settings"),
 		{name: "an unknown decision", path: "/decisions?id=LMUJTC5LGUOI4YVXVRIEEUEPRX", status: map[int64]string{404: ""}},
 		get("/keys", "/keys"), get("/keys?state=expired"), get("/keys?q=no-such-key"), get("/keys/new", "/keys/new"),
 		{name: "an empty form", path: "/keys/new", reach: func(tab *tab) { tab.Follow(".submit .primary"); tab.wants("Enter") }},

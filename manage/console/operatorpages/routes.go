@@ -1,5 +1,5 @@
 // Package operatorpages has the pages by which operators see what happens: the
-// overview, the audit log, and why a request was denied. They show, and change nothing.
+// overview, the audit log, the configuration, and why a request was denied. They show, and change nothing.
 package operatorpages
 
 import (
@@ -19,6 +19,7 @@ func Routes(s *page.Site) []page.Route {
 	p := pages{s.Parse(files)}
 	return []page.Route{
 		{Pattern: "GET /overview", Needs: access.Read, Serve: p.showOverview},
+		{Pattern: "GET /settings", Needs: access.Read, Serve: p.showSettings},
 		{Pattern: "GET /audit", Needs: access.Read, Serve: p.audit},
 		{Pattern: "GET /decisions", Needs: access.Read, Serve: p.showDecision},
 		{Pattern: "POST /decisions", Needs: access.Read, Serve: p.explainLine},

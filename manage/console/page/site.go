@@ -31,6 +31,8 @@ type Config struct {
 	Origin func() session.Origin
 	// Settings are what the configuration in force says of the pages.
 	Settings func() Settings
+	// Configuration returns the configuration in force.
+	Configuration func() Configuration
 	// CallOf returns what the audit log says of a request whose caller is not known.
 	CallOf func(*http.Request) access.Call
 	// Login begins a session, as account.Service.Login does, within the limits of failed
@@ -57,6 +59,14 @@ type Settings struct {
 	config.Console
 	// RouteScopes are those that the routes of the policy name.
 	RouteScopes []string
+}
+
+// Configuration is the configuration of the server, for people.
+type Configuration struct {
+	File, Text string // of the file, without secrets; "": the defaults are in force
+	Warnings   []string
+	Since      time.Time // when it was put in force
+	Version    string    // of the program
 }
 
 // Site is what all pages have in common.
