@@ -208,7 +208,7 @@ func TestEveryKey(t *testing.T) {
 		Tracing: Tracing{"https://collector:4317", 0.25},
 		Log:     Log{slog.LevelDebug, LogText, LogAll, 5},
 	}
-	cfg.Files = nil // see TestFiles
+	cfg.Files, cfg.text = nil, "" // see TestFiles and TestShown
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", cfg, want)
 	}

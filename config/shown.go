@@ -7,7 +7,7 @@ import "regexp"
 var (
 	inURL   = regexp.MustCompile(`(://)[^\s"'/]*@`)
 	inQuery = regexp.MustCompile(`([?&][\w-]*(?:[Pp]assword|[Ss]ecret|[Tt]oken|[Kk]ey)[\w-]*=)[^&\s"'#]+`)
-	named   = regexp.MustCompile(`((?:[Pp]assword|PASSWORD|[Pp]asswd|[Ss]ecret|SECRET)["']?\s*[:=]\s*)(?:"[^"\n]*"|'[^'\n]*'|[^\s,}]+)`)
+	named   = regexp.MustCompile(`((?:[Pp]assword|PASSWORD|[Pp]asswd|[Ss]ecret|SECRET)["']?\s*[:=]\s*)(?:"[^"\n]*"|'[^'\n]*'|[^\s,}&]+)`)
 )
 
 // hidden stands for what is left out.
