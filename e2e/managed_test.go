@@ -51,6 +51,7 @@ func newManaged(t *testing.T, settings string) *managed {
 users: {file: users.jsonl}
 projects: {file: projects.jsonl}
 clients: {file: clients.jsonl}
+usage: {file: usage.jsonl}
 audit: {file: audit.jsonl}
 state: {file: keyward.db}
 %s

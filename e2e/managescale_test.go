@@ -53,8 +53,9 @@ func TestManagedAtScale(t *testing.T) {
 		})
 	}
 	s.changes()
+	s.pages()
 	if prove.Size(false, true) {
-		s.checksBesideChanges()
+		s.checksBeside(map[string]func() func(){"100 changes per second": s.changeSteadily, "20 pages of the console per second": s.browseSteadily})
 	}
 }
 
@@ -64,6 +65,7 @@ type scale struct {
 	client  *http.Client
 	ids     []string
 	secrets []string // of some keys that are in force
+	cookie  string   // of an administrator's session
 	size    int64    // of the key file
 }
 

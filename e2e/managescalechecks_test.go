@@ -22,9 +22,9 @@ const (
 	maxSlowdown  = 1.5
 )
 
-// checksBesideChanges compares the checks' 99th percentile beside changes with that
-// without: Keyward is on one core, everything else on the other.
-func (s *scale) checksBesideChanges() {
+// checksBeside compares the checks' 99th percentile beside other work of the process with
+// that without: Keyward is on one core, everything else on the other.
+func (s *scale) checksBeside(work map[string]func() (stop func())) {
 	s.t.Helper()
 	s.process.Stop()
 	s.t.Setenv("GOMAXPROCS", "1")
@@ -51,20 +51,22 @@ func (s *scale) checksBesideChanges() {
 		return o.Percentile(99)
 	}
 	round() // warm
-	var quiet, beside []time.Duration
-	for range checkRounds {
-		quiet = append(quiet, round())
-		stop := s.changeSteadily()
-		beside = append(beside, round())
-		stop()
-	}
-	slices.Sort(quiet)
-	slices.Sort(beside)
-	calm, busy := quiet[checkRounds/2], beside[checkRounds/2]
-	ratio := float64(busy) / float64(calm)
-	s.t.Logf("checks' p99, medians of %d rounds: %v without changes, %v beside %d per second: %.2f times", checkRounds, calm, busy, changesEvery, ratio)
-	if ratio > maxSlowdown {
-		s.t.Errorf("checks beside changes take %.2f times as long, want at most %.1f", ratio, maxSlowdown)
+	for what, steadily := range work {
+		var quiet, beside []time.Duration
+		for range checkRounds {
+			quiet = append(quiet, round())
+			stop := steadily()
+			beside = append(beside, round())
+			stop()
+		}
+		slices.Sort(quiet)
+		slices.Sort(beside)
+		calm, busy := quiet[checkRounds/2], beside[checkRounds/2]
+		ratio := float64(busy) / float64(calm)
+		s.t.Logf("checks' p99, medians of %d rounds: %v alone, %v beside %s: %.2f times", checkRounds, calm, busy, what, ratio)
+		if ratio > maxSlowdown {
+			s.t.Errorf("checks beside %s take %.2f times as long, want at most %.1f", what, ratio, maxSlowdown)
+		}
 	}
 }
 

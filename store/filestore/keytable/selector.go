@@ -1,6 +1,7 @@
 package keytable
 
 import (
+	"keyward/apikey"
 	"keyward/store"
 )
 
@@ -12,6 +13,9 @@ type Selector struct {
 	user, project uint32 // 0: any
 	none          bool   // the filter wants a name that no key has
 	onStatus      bool
+	text          []byte // that is searched for
+	textID        apikey.ID
+	textIsID      bool   // textID is what is searched for, too
 	expiresBy     moment // latest end of a key's validity that is looked for; never: any
 	needs         rowFlags
 	excludes      rowFlags
@@ -24,6 +28,8 @@ func (t *Table) Selector(f *store.KeyFilter) *Selector {
 	user, hasUser := t.names[f.User]
 	project, hasProject := t.names[f.Project]
 	s := &Selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus()}
+	s.text = []byte(f.Text)
+	s.textID, s.textIsID = apikey.ParseID(s.text)
 	s.needs, s.excludes = flagsOf(f)
 	if f.Rotating {
 		s.needs |= rowReplaced
@@ -74,7 +80,7 @@ func (s *Selector) Selects(n uint32, r *Row) bool {
 		s.filter.IDs != nil && !s.filter.IDs[r.id.String()] || s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
 		return false
 	}
-	if s.filter.Text != "" && !s.table.texts.match(r.texts, s.filter.Text, r.id.String()) {
+	if len(s.text) > 0 && !(s.textIsID && r.id == s.textID) && !s.table.texts.match(r.texts, s.text) {
 		return false
 	}
 	if !s.onStatus || r.flags&rowInexact != 0 {

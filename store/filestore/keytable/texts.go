@@ -72,12 +72,12 @@ func (t *texts) replace(ref textRef, hint, name string) textRef {
 // wasteful reports whether most of the memory is that of texts which were replaced.
 func (t *texts) wasteful() bool { return t.unused > manyUnused && 2*t.unused > t.size }
 
-// match reports whether a search finds the key, as store.KeyFilter does; of a key whose
-// texts are not there, that it may.
-func (t *texts) match(ref textRef, search, id string) bool {
+// match reports whether a search finds a key by its texts, as store.KeyFilter does; of a key
+// whose texts are not there, that it may.
+func (t *texts) match(ref textRef, search []byte) bool {
 	if ref == noTexts {
 		return true
 	}
 	hint, name, _ := t.get(ref)
-	return search == id || string(hint) == search || bytes.Contains(name, []byte(search))
+	return bytes.Equal(hint, search) || bytes.Contains(name, search)
 }

@@ -50,12 +50,12 @@ func TestTexts(t *testing.T) {
 	for id, r := range want {
 		row := table.Find(id)
 		for text, found := range map[string]bool{r.Name: true, r.Name[2:]: true, r.Hint: true, r.ID: true, "kw_": false, r.ID[:5]: false, r.Name + "0": false} {
-			if got := table.texts.match(row.texts, text, r.ID); got != found {
+			if got := table.Selector(&store.KeyFilter{Text: text}).Selects(0, row); got != found {
 				t.Fatalf("%s by %q: %t", r.ID, text, got)
 			}
 		}
 	}
-	if table.texts.add("", strings.Repeat("a", textChunk)) != noTexts || !table.texts.match(noTexts, "anything", "k_0") {
+	if table.texts.add("", strings.Repeat("a", textChunk)) != noTexts || !table.texts.match(noTexts, []byte("anything")) {
 		t.Error("texts that do not fit are kept, or their key is not found")
 	}
 }
