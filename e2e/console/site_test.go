@@ -45,6 +45,22 @@ type site struct {
 // configuration, whose last section is that of the console.
 func newSite(t *testing.T, style, prefix, more string, users ...[]string) *site {
 	t.Helper()
+	return newSiteBehind(t, envoy, style, prefix, more, users...)
+}
+
+// envoy is the real Envoy, as shipped.
+func envoy(t *testing.T, _ string, _ stack.Ports) stack.Proxy {
+	t.Helper()
+	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stack.Envoy{Binary: programs.envoy, Config: config}
+}
+
+// newSiteBehind is newSite with another proxy, which may write files into the directory.
+func newSiteBehind(t *testing.T, proxy func(t *testing.T, dir string, ports stack.Ports) stack.Proxy, style, prefix, more string, users ...[]string) *site {
+	t.Helper()
 	ports, err := stack.FreePorts()
 	if err != nil {
 		t.Fatal(err)
@@ -59,11 +75,7 @@ func newSite(t *testing.T, style, prefix, more string, users ...[]string) *site 
 		s.run(password, append([]string{"user", "set"}, user...)...)
 	}
 	s.run("", "key", "create", "--name", "made by a command")
-	envoy, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	running, err := stack.Start(t.Context(), stack.Config{Dir: s.dir, Keyward: programs.keyward, KeywardConfig: file, Ports: ports, Proxy: stack.Envoy{Binary: programs.envoy, Config: envoy}})
+	running, err := stack.Start(t.Context(), stack.Config{Dir: s.dir, Keyward: programs.keyward, KeywardConfig: file, Ports: ports, Proxy: proxy(t, s.dir, ports)})
 	if err != nil {
 		t.Fatal(err)
 	}
