@@ -80,6 +80,7 @@ var allowed = map[string][]string{
 	"manage":                     {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/refusals", "keyward/manage/registry", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
 	"manage/account":             {"keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/fault", "keyward/manage/state", "keyward/store", "keyward/store/audit"},
 	"manage/api":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/keptanswer", "keyward/manage/mergepatch", "keyward/manage/problem", "keyward/manage/registry", "keyward/manage/session", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/store/oauth", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
+	"manage/oidclogin":           {"keyward/authz", "keyward/chars", "keyward/manage/access", "keyward/verifier/issuerhttp", "keyward/verifier/strictjson", "github.com/coreos/go-oidc/v3/oidc", "golang.org/x/oauth2"},
 	"manage/client":              {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/fault", "keyward/manage/registry", "keyward/store", "keyward/store/audit", "keyward/store/confusable", "keyward/store/importer", "keyward/usage"},
 	"filecheck":                  {"keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/verifier/jwks"},
 	"filewatch":                  {},
@@ -156,7 +157,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/filestore/fileheader", "store/importer", "store/journal", "store/postgres", "store/postgres/usagetable", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/mergepatch", "manage/problem", "manage/keptanswer", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/session", "manage/state"}
+	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/filestore/fileheader", "store/importer", "store/journal", "store/postgres", "store/postgres/usagetable", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/mergepatch", "manage/problem", "manage/keptanswer", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/oidclogin", "manage/session", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

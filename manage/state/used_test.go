@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestMarkUsed: of the calls with one id the first alone is told so, whatever process
+// TestMarkUsed: of the calls with one id one alone is the first, whatever process
 // made it, until the mark has expired.
 func TestMarkUsed(t *testing.T) { onEach(t, testMarkUsed) }
 

@@ -163,12 +163,23 @@ func (g *Guard) control(_, address string, _ syscall.RawConn) error {
 }
 
 // NewDocumentClient returns a client for public documents, which connects only where
-// the guard permits. It has the given transport, if there is one, which is not guarded.
+// the guard permits. It has the given client's transport, if there is one, which is not
+// guarded.
 func NewDocumentClient(given *http.Client, guard *Guard) *http.Client {
-	if given != nil && given.Transport != nil {
-		return NewClient(given, guard.checkRedirect)
+	return newGuardedClient(given, guard, guard.checkRedirect)
+}
+
+// NewSecretClient is NewDocumentClient for requests that carry secrets, which follow no
+// redirect.
+func NewSecretClient(given *http.Client, guard *Guard) *http.Client {
+	return newGuardedClient(given, guard, NoRedirects)
+}
+
+func newGuardedClient(given *http.Client, guard *Guard, redirect func(*http.Request, []*http.Request) error) *http.Client {
+	client := NewClient(given, redirect)
+	if given == nil || given.Transport == nil {
+		transport := client.Transport.(*http.Transport)
+		transport.Proxy, transport.DialContext = guard.proxy, guard.dial
 	}
-	transport := newTransport()
-	transport.Proxy, transport.DialContext = guard.proxy, guard.dial
-	return &http.Client{Transport: transport, CheckRedirect: guard.checkRedirect}
+	return client
 }
