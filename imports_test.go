@@ -76,8 +76,9 @@ var allowed = map[string][]string{
 	"manage/keptanswer":          {},
 	"manage/registry":            {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/fault", "keyward/store", "keyward/store/audit", "keyward/store/oauth"},
 	"manage/access":              {"keyward/authz", "keyward/authz/urlpath", "keyward/manage/denials", "keyward/store", "keyward/store/audit"},
+	"manage/linking":             {"keyward/authz/urlpath", "keyward/manage/access", "keyward/manage/fault", "keyward/store", "keyward/store/audit"},
 	"manage/session":             {"keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/manage/access", "keyward/manage/state", "keyward/store"},
-	"manage":                     {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/refusals", "keyward/manage/registry", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
+	"manage":                     {"keyward/apikey", "keyward/authz", "keyward/manage/access", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/linking", "keyward/manage/refusals", "keyward/manage/registry", "keyward/passwordhash", "keyward/store", "keyward/store/audit", "keyward/store/importer", "keyward/usage"},
 	"manage/account":             {"keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/fault", "keyward/manage/state", "keyward/store", "keyward/store/audit"},
 	"manage/api":                 {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/keptanswer", "keyward/manage/mergepatch", "keyward/manage/problem", "keyward/manage/registry", "keyward/manage/session", "keyward/manage/state", "keyward/usage", "keyward/store", "keyward/store/audit", "keyward/store/oauth", "keyward/verifier/strictjson", "github.com/danielgtaylor/huma/v2", "github.com/danielgtaylor/huma/v2/"},
 	"manage/oidclogin":           {"keyward/authz", "keyward/chars", "keyward/manage/access", "keyward/verifier/issuerhttp", "keyward/verifier/strictjson", "github.com/coreos/go-oidc/v3/oidc", "golang.org/x/oauth2"},
@@ -157,7 +158,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/filestore/fileheader", "store/importer", "store/journal", "store/postgres", "store/postgres/usagetable", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/mergepatch", "manage/problem", "manage/keptanswer", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/oidclogin", "manage/session", "manage/state"}
+	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/filestore/fileheader", "store/importer", "store/journal", "store/postgres", "store/postgres/usagetable", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/mergepatch", "manage/problem", "manage/keptanswer", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/linking", "manage/oidclogin", "manage/session", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

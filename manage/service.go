@@ -11,6 +11,7 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/denials"
 	"keyward/manage/fault"
+	"keyward/manage/linking"
 	"keyward/manage/refusals"
 	"keyward/manage/registry"
 	"keyward/store"
@@ -91,6 +92,7 @@ type Service struct {
 	Config
 	*registry.Projects
 	*registry.Clients
+	*linking.Identities
 	maker store.KeyMaker
 }
 
@@ -112,6 +114,7 @@ func New(cfg Config) *Service {
 	s.Clients = registry.NewClients(registry.ClientConfig{
 		Steps: s.steps(), Records: recordsOf(s, cfg.ClientReader, cfg.ClientEditor), Hasher: cfg.Hasher, Rand: cfg.Rand,
 	})
+	s.Identities = linking.New(s.linking())
 	return s
 }
 

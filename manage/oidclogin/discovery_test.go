@@ -110,14 +110,21 @@ func TestMetadata(t *testing.T) {
 		f.want(name, err, ErrUnavailable, c.text)
 	}
 	// A provider on https does not lead to this machine, nor to a URL without TLS.
-	p, err := New(Config{Issuer: "https://idp.example", ClientID: clientID, ClientSecret: authz.NewSecret(clientSecret), RedirectURL: callback, MarkUsed: newFixture(t).markUsed})
-	if err != nil {
-		t.Fatal(err)
+	of := func(issuer string) *Provider {
+		p, err := New(Config{Issuer: issuer, ClientID: clientID, ClientSecret: authz.NewSecret(clientSecret), RedirectURL: callback, MarkUsed: newFixture(t).markUsed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
 	}
+	p := of("https://idp.example")
 	for _, target := range []string{"http://127.0.0.1/token", "https://127.0.0.1/token", "https://localhost/token", "http://idp.example/token"} {
 		if p.mayAsk(target) {
 			t.Errorf("https://idp.example leads to %s", target)
 		}
+	}
+	if of("https://localhost:8443").mayAsk("http://127.0.0.1/token") {
+		t.Error("a provider with TLS on this machine leads to one without")
 	}
 	if !p.mayAsk("https://login.example/token") {
 		t.Error("the endpoints may be at another host")

@@ -106,8 +106,8 @@ func TestIDTokens(t *testing.T) {
 		"alg none":                {func(f *fixture) { f.idp.signedBy(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "ec") }, otherClient},
 		"HS256, client's secret":  {func(f *fixture) { f.idp.signedBy(jwt.SigningMethodHS256, []byte(clientSecret), "ec") }, otherClient},
 		"HS256, in the key set": {func(f *fixture) {
-			f.idp.jwks = append(f.idp.jwks, map[string]any{"kty": "oct", "kid": "oct", "k": encoding.EncodeToString([]byte("a secret in the key set"))})
-			f.idp.signedBy(jwt.SigningMethodHS256, []byte("a secret in the key set"), "oct")
+			f.idp.jwks = append(f.idp.jwks, map[string]any{"kty": "oct", "kid": "oct", "k": encoding.EncodeToString([]byte("a secret of 32 bytes in the key set"))})
+			f.idp.signedBy(jwt.SigningMethodHS256, []byte("a secret of 32 bytes in the key set"), "oct")
 		}, otherClient},
 		"another key": {func(f *fixture) { f.idp.signedBy(jwt.SigningMethodES256, otherKey, "ec") }, otherClient},
 		"a key of its own header": {func(f *fixture) {
