@@ -16,6 +16,7 @@ type Console struct {
 	// https://console.example.com; "" if they use the listener's own address.
 	PublicURL string
 	Session   Session
+	OIDC      OIDC
 }
 
 // Session says how long a login to the console lasts, from its last use and in all.
@@ -28,6 +29,7 @@ func (d *decoder) consoleSection(v value, c *Console, l *Listen) {
 			{"idle", d.duration(&c.Session.Idle, false)},
 			{"max", d.duration(&c.Session.Max, false)},
 		})},
+		{"oidc", func(v value) { d.oidc(v, c) }},
 	})
 	if c.Session.Idle > c.Session.Max {
 		d.problem(v.Line, "console.session: idle is longer than max")
