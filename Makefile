@@ -1,7 +1,7 @@
 # README.md explains the targets. They need Go. `run` and `test` also need Python 3 with
 # pip, because Envoy comes from a PyPI package. `test` also needs a C compiler for the race
-# detector, and curl, nginx, HAProxy, Redis, Prometheus and buildah, which it installs if it
-# may.
+# detector, npm for axe-core, and curl, nginx, HAProxy, Redis, Postgres, Prometheus, buildah
+# and Chromium, which it installs if it may.
 
 # The linters are tools of a separate module, because its go.sum is several times as long as
 # Keyward's. actionlint does not compile with the YAML library that golangci-lint needs.
@@ -36,21 +36,31 @@ run: build
 
 # Programs that the tests run are installed if possible. Prometheus is only unpacked,
 # because its package would start a server.
-PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer
+PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer chromium
 PROMETHEUS = .cache/prometheus
+AXE        = axe-core@4.14.1
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
-# these programs. What is managed is tested on files and on a database. Tests of
-# allocations and memory run without the race detector, with the compiler flags of a
-# release. The image and the manifests are separate modules. The code that makes the image
-# has one goroutine, and packs five times as slowly under the race detector.
+# these programs. What is managed is tested on files and on a database; on the database
+# without the race detector, since the code above the stores has run under it on files, and
+# store/postgres has too. Tests of allocations and memory also run without it, with the
+# compiler flags of a release: with these, what e2e compiles serves all three. The image and
+# the manifests are separate modules. The code that makes the image has one goroutine, and
+# packs five times as slowly under the race detector.
+#
+# A program with the race detector waits a second before it ends, and the tests start many.
+# go test starts packages in the order given, so the slowest come first. `make lint` vets.
+RACE    = GORACE='atexit_sleep_ms=20' CGO_ENABLED=1 go test -race -vet=off
+RELEASED = CGO_ENABLED=0 go test -trimpath -vet=off
+SLOWEST = keyward/cmd/keyward keyward/server keyward/manage
+
 test: programs
-	CGO_ENABLED=1 go test -race $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/postgres$$')
-	KEYWARD_TEST_STORE=postgres CGO_ENABLED=1 go test -race -count=1 ./manage ./server
+	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x -e keyward/e2e -e keyward/e2e/postgres $(SLOWEST:%=-e %))
+	KEYWARD_TEST_STORE=postgres $(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -count=1 ./manage ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
-	CGO_ENABLED=1 go test -race -p 1 -count=1 -timeout 30m ./e2e ./e2e/postgres
-	go test -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations' ./store/filestore ./authz ./extauthz ./engine ./ratelimit
+	$(RACE) -p 1 -count=1 -timeout 30m ./e2e ./e2e/postgres
+	$(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations|^TestImportOfManyKeys$$' ./store/filestore ./authz ./extauthz ./engine ./ratelimit ./server
 	cd deploy/image && go test -count=1 ./...
 
 programs:
@@ -62,6 +72,8 @@ programs:
 	@command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ] || \
 	{ mkdir -p $(PROMETHEUS) && cd $(PROMETHEUS) && rm -f *.deb && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
 	dpkg-deb --extract prometheus_*.deb . && rm *.deb; } >/dev/null 2>&1 || echo "make test: missing, and so not tested with: prometheus" >&2
+	@[ -f .cache/npm/node_modules/$(AXE) ] || { mkdir -p .cache/npm && npm install --silent --no-audit --no-fund --prefix .cache/npm $(AXE) && touch .cache/npm/node_modules/$(AXE); } >/dev/null 2>&1 || \
+	echo "make test: missing, and so not tested with: axe-core" >&2
 
 # Without its database govulncheck checks nothing. `make lint` then warns, and fails with
 # RELEASE=true.

@@ -11,7 +11,7 @@ import (
 // TestSkippedUnderRaceRunElsewhere: a test that the race detector skips runs in the
 // line of `make test` that has no race detector.
 func TestSkippedUnderRaceRunElsewhere(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^\tgo test -pgo=\S+ -run '(\S+)' (.*)$`).FindStringSubmatch(read(t, "Makefile"))
+	line := regexp.MustCompile(`(?m)^\t\$\(RELEASED\) -pgo=\S+ -run '(\S+)' (.*)$`).FindStringSubmatch(read(t, "Makefile"))
 	if line == nil {
 		t.Fatal("the Makefile has no such line")
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// RequestMetrics counts the requests to the management API.
+// RequestMetrics counts the requests to the management API and for pages of the console.
 type RequestMetrics struct{ requests *prometheus.CounterVec }
 
 // otherRoute is the route of a request that has none.
@@ -15,7 +15,7 @@ const otherRoute = "other"
 // NewRequestMetrics registers the metric. A route has its series from its first request on.
 func NewRequestMetrics(registry prometheus.Registerer) (*RequestMetrics, error) {
 	m := &RequestMetrics{prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "keyward_manage_requests_total", Help: "Requests to the management API by route and class of status.",
+		Name: "keyward_manage_requests_total", Help: "Requests to the management API and for pages of the console by route and class of status.",
 	}, []string{"route", "code"})}
 	for status := 200; status < 600; status += 100 {
 		m.requests.WithLabelValues(otherRoute, classOf(status))

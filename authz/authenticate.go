@@ -60,3 +60,9 @@ func (c *Checker) RecordFailure(ctx context.Context, r *Request) {
 		c.cfg.Limiter.RecordFailure(ctx, r, c.cfg.Now())
 	}
 }
+
+// ClientOf returns the client of a request that is not checked, as checks find it.
+func (c *Checker) ClientOf(r *Request) RawAddress {
+	r.trustedHops = c.cfg.TrustedHops
+	return r.Client()
+}

@@ -77,7 +77,7 @@ type Config struct {
 // Listen has the addresses: host:port or unix:///path, "" for no listener.
 type Listen struct {
 	GRPC, HTTP, Admin string
-	Console           string // the management API
+	Console           string // the console and the management API
 }
 
 // TLS has the certificates of each listener.
@@ -194,7 +194,7 @@ func Default() *Config {
 		Usage:             Usage{Flush: 10 * time.Second},
 		Store:             Store{Keep: defaultKeep},
 		Audit:             Audit{Keep: 400 * 24 * time.Hour},
-		Console:           Console{Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour}, OIDC: OIDC{UserClaim: "sub"}},
+		Console:           Console{Style: ConsoleGeneric, Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour}, OIDC: OIDC{UserClaim: "sub"}},
 		RateLimits: RateLimits{
 			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: failover.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},

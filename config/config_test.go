@@ -182,7 +182,7 @@ func TestEveryKey(t *testing.T) {
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
 		State:              State{"keyward.db"},
-		Console: Console{PublicURL: "https://console.example.com", Session: Session{15 * time.Minute, 8 * time.Hour}, OIDC: OIDC{
+		Console: Console{ConsoleHalo, "T", "https://api.example.com", []NamedScope{{"a:r", "Read a"}}, "https://console.example.com", Session{15 * time.Minute, 8 * time.Hour}, FirstLogin{true, true}, OIDC{
 			Issuer: "https://idp.example.com", ClientID: "keyward", ClientSecretFile: "idp-secret", UserClaim: "email", CreateUsers: true, RolesClaim: "groups",
 			Roles: map[string][]string{"idp-admins": {"keyward:admin"}}, Scopes: []string{"groups"}}},
 		Revocations:    Revocations{"r.jsonl"},
@@ -335,18 +335,6 @@ func TestParseDuration(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("ParseDuration(%q) = %v, %v; want %v", text, got, err, want)
-		}
-	}
-}
-
-func TestSuggest(t *testing.T) {
-	known := []string{"prefixes", "file", "pepper_file", "max_age", "negative_ttl", "ttl"}
-	for word, want := range map[string]string{
-		"prefix": "prefixes", "fiel": "file", "pepper-file": "pepper_file", "maxage": "max_age", "TTL": "ttl",
-		"": "", "zzz": "", "xy": "", strings.Repeat("file", 50): "",
-	} {
-		if got := suggest(word, known); got != want {
-			t.Errorf("suggest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

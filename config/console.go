@@ -2,9 +2,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"keyward/chars"
@@ -12,22 +14,65 @@ import (
 
 // Console configures the console's listener.
 type Console struct {
+	// Style is the API page whose words the console's pages have.
+	Style ConsoleStyle
+	Title string // of the API; "" is that of its style
+	// APIURL is where the API is, in the commands that pages show; "" is an example.
+	APIURL string
+	// Scopes are offered in forms, beside those that routes name.
+	Scopes []NamedScope
+
 	// PublicURL is the origin (RFC 6454) by which browsers reach the console, as
 	// https://console.example.com; "" if they use the listener's own address.
 	PublicURL string
 	Session   Session
-	OIDC      OIDC
+
+	// FirstLogin is what a user gets at the first login.
+	FirstLogin FirstLogin
+	OIDC       OIDC
 }
+
+// ConsoleStyle is the API page that the console's pages follow.
+type ConsoleStyle string
+
+// The styles.
+const (
+	ConsoleGeneric ConsoleStyle = "generic"
+	ConsoleHalo    ConsoleStyle = "halo"
+	ConsoleHalfred ConsoleStyle = "halfred"
+	ConsoleHaplo   ConsoleStyle = "haplo"
+)
+
+var consoleStyles = map[string]ConsoleStyle{
+	"generic": ConsoleGeneric, "halo": ConsoleHalo, "halfred": ConsoleHalfred, "haplo": ConsoleHaplo,
+}
+
+// NamedScope is a scope with what it permits, in words for people.
+type NamedScope struct{ Name, Description string }
+
+// maxTitle bounds the title, which is in the head of each page, in bytes.
+const maxTitle = 64
 
 // Session says how long a login to the console lasts, from its last use and in all.
 type Session struct{ Idle, Max time.Duration }
 
+// FirstLogin says whether a user gets a project of its own at the first login, and a key.
+type FirstLogin struct{ Project, Key bool }
+
 func (d *decoder) consoleSection(v value, c *Console, l *Listen) {
 	d.mapping(v, fields{
+		{"style", choice(d, &c.Style, consoleStyles)},
+		{"title", d.checked(&c.Title, validTitle)},
+		{"api_url", func(v value) { d.origin(v, &c.APIURL) }},
+		{"scopes", func(v value) { d.consoleScopes(v, c) }},
 		{"public_url", func(v value) { d.origin(v, &c.PublicURL) }},
 		{"session", d.section(fields{
 			{"idle", d.duration(&c.Session.Idle, false)},
 			{"max", d.duration(&c.Session.Max, false)},
+		})},
+		{"first_login", d.section(fields{
+			{"project", d.boolean(&c.FirstLogin.Project)},
+			{"key", d.boolean(&c.FirstLogin.Key)},
 		})},
 		{"oidc", func(v value) { d.oidc(v, c) }},
 	})
@@ -37,6 +82,33 @@ func (d *decoder) consoleSection(v value, c *Console, l *Listen) {
 	if l.Console == "" {
 		d.warn(v.Line, "console: of no effect: that listener is off")
 	}
+}
+
+// consoleScopes reads the scopes that forms offer.
+func (d *decoder) consoleScopes(v value, c *Console) {
+	c.Scopes = nil
+	d.each(v, func(element value) {
+		var s NamedScope
+		d.mapping(element, fields{
+			{"name", d.checked(&s.Name, validScope)},
+			{"description", d.text(&s.Description)},
+		})
+		switch {
+		case s.Name == "":
+			d.problem(element.Line, "%s: a scope needs a name", v.name)
+		case slices.ContainsFunc(c.Scopes, func(o NamedScope) bool { return o.Name == s.Name }):
+			d.problem(element.Line, "%s: the scope %s is there twice", v.name, s.Name)
+		default:
+			c.Scopes = append(c.Scopes, s)
+		}
+	})
+}
+
+func validTitle(title string) error {
+	if len(title) > maxTitle {
+		return fmt.Errorf("a title is at most %d bytes", maxTitle)
+	}
+	return nil
 }
 
 // origin reads a URL that has no more than an origin, and keeps it as browsers write
@@ -96,6 +168,9 @@ func (d *decoder) console(root value, cfg *Config) {
 		if needed.file == "" && !(needed.inDatabase && cfg.Store.URL != nil) {
 			d.problem(root.Line, "listen.console needs %s", needed.key)
 		}
+	}
+	if cfg.Console.FirstLogin.Project && cfg.Projects.File == "" && cfg.Store.URL == nil {
+		d.problem(root.Line, "console.first_login.project needs projects.file")
 	}
 	if !cfg.TLS.Console.Enabled() && !isLocal(cfg.Listen.Console) && !isHTTPS(cfg.Console.PublicURL) {
 		d.problem(root.Line, "listen.console is not a loopback address, so that it needs tls.console, or an https console.public_url where a proxy ends TLS: keys would travel in the clear")

@@ -208,6 +208,7 @@ func TestSchemaDefaultsAreInForce(t *testing.T) {
 func documentWith(name string, value any) map[string]any {
 	elements := map[string]map[string]any{
 		"jwt": {"issuer": "https://id.example.com"}, "introspection": {"url": "https://id.example.com/introspect"}, "routes": {"path": "/a"},
+		"console.scopes": {"name": "a"},
 	}
 	root := map[string]any{}
 	at, path := root, strings.Split(name, ".")
@@ -215,7 +216,7 @@ func documentWith(name string, value any) map[string]any {
 	for i, part := range path[:len(path)-1] {
 		section := map[string]any{}
 		at[part] = section
-		if element, ok := elements[part]; ok && i == 0 {
+		if element, ok := elements[strings.Join(path[:i+1], ".")]; ok {
 			section = element
 			at[part] = []any{section}
 		}

@@ -189,7 +189,7 @@ func (t *snapshotsTaken) take(ctx context.Context, from *source.Journal) error {
 			return err
 		}
 		t.add(1)
-		err = snapshot.Each(ctx, replica.Keys, func([]byte) error { return nil })
+		err = snapshot.Each(ctx, replica.Keys, func(_, _ []byte) error { return nil })
 		t.add(-1)
 		return errors.Join(err, snapshot.Close())
 	}

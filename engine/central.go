@@ -89,8 +89,9 @@ func (s *stores) suspend(suspend bool) {
 		return
 	}
 	s.keys.records.Resume()
-	s.users.records.Resume()
-	s.users.reload()
+	if s.users.records.Resume() {
+		s.users.reload()
+	}
 }
 
 // CentralStore implements admin.State.

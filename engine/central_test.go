@@ -52,11 +52,14 @@ func newCentral(t *testing.T) *central {
 	return c
 }
 
+func (c *central) config(maxStaleness string) string {
+	return strings.NewReplacer("URL", c.URL.String(), "STALE", maxStaleness).Replace(centralConfig)
+}
+
 // replica starts an engine that copies the database.
 func (c *central) replica(maxStaleness string) *running {
 	c.t.Helper()
-	text := strings.NewReplacer("URL", c.URL.String(), "STALE", maxStaleness).Replace(centralConfig)
-	r := prepare(c.t, text)
+	r := prepare(c.t, c.config(maxStaleness))
 	c.t.Cleanup(func() {
 		if c.t.Failed() {
 			c.t.Log(r.log.String())
@@ -173,6 +176,44 @@ func TestStaleness(t *testing.T) {
 	}
 	c.refuse(false)
 	r.becomes("/posts", key, authz.OK)
+}
+
+// TestStalenessReloaded: a reload that fails leaves keys as they were, and one that has
+// other bounds decides by these.
+func TestStalenessReloaded(t *testing.T) {
+	c := newCentral(t)
+	_, key := c.createKey()
+	r := c.replica(`""`)
+	r.becomes("/posts", key, authz.OK)
+	c.refuse(true)
+	defer c.refuse(false)
+	eventually.Succeeds(t, func() error {
+		if age := time.Since(r.CentralStore().Contact); age < 2*time.Second {
+			return fmt.Errorf("heard from it %v ago", age)
+		}
+		return nil
+	})
+	reload := func(maxStaleness string, accepted bool, want authz.Reason) {
+		t.Helper()
+		r.configure(c.config(maxStaleness))
+		if err := r.Reload(); (err == nil) != accepted {
+			t.Errorf("%s: %v", maxStaleness, err)
+		}
+		for range 3 {
+			time.Sleep(300 * time.Millisecond) // the age is watched more often
+			if got := r.ask("/posts", key); got != want {
+				t.Errorf("%s: %s, want %s", maxStaleness, got, want)
+			}
+		}
+	}
+	reload("1s", false, authz.OK)
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.start(engine.Options{})
+	r.becomes("/posts", key, authz.Unavailable)
+	reload(`""`, true, authz.OK)
+	reload(`1h`, true, authz.OK)
 }
 
 // TestNoCopies: without copies nothing is decided, tokens too: which of them are revoked

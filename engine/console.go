@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/config"
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/account"
@@ -28,6 +31,7 @@ type console struct {
 	state    *managedState
 	handler  extauthz.Handler
 
+	counter  keyCounter
 	sessions session.Verifier
 	logins   *login.Authenticator
 }
@@ -53,6 +57,21 @@ func (s *Snapshot) Console() *extauthz.Handler { return &s.console.handler }
 // Origin returns where browsers find the console.
 func (s *Snapshot) Origin() session.Origin { return session.Origin{Public: s.cfg.Console.PublicURL} }
 
+// ConsoleSettings are what the configuration says of the pages, and the scopes that the
+// routes of the policy name.
+func (s *Snapshot) ConsoleSettings() (config.Console, []string) {
+	named := map[string]bool{}
+	for _, scope := range s.cfg.Default.Scopes.Names() {
+		named[scope] = true
+	}
+	for i := range s.cfg.Routes {
+		for _, scope := range s.cfg.Routes[i].Route.Scopes.Names() {
+			named[scope] = true
+		}
+	}
+	return s.cfg.Console, slices.Sorted(maps.Keys(named))
+}
+
 // openConsole makes the service over the records.
 func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if s.cfg.Listen.Console == "" {
@@ -75,9 +94,10 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 			return store.KeyRules{MaxAge: maxAge, Ended: ended}, err
 		},
 		SessionExists: s.console.state.Sessions.Exists, Await: s.awaitChange, Refusals: records.refused, Changed: s.env.metrics.countChange,
-		Limits: s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
+		KeyCounts: func() manage.KeyCounts { return manage.KeyCounts(s.console.counter.of(&s.stores, time.Now())) },
+		Limits:    s, Usage: s.usage.Get, LastUse: s.lastUse(), Denials: s.env.denials, Current: s,
 	})
-	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword})
+	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin)})
 	return nil
 }
 

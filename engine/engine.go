@@ -15,6 +15,7 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
+	"keyward/engine/central"
 	"keyward/manage/denials"
 	"keyward/verifier/admission"
 	"keyward/verifier/password"
@@ -216,8 +217,21 @@ func (e *Engine) replace() error {
 	return nil
 }
 
-// put puts the Snapshot in force.
+// put puts the Snapshot in force. Before that, its store has changed nothing of the
+// records, which it may share with the Snapshot before.
 func (e *Engine) put(s *Snapshot) {
+	var before *central.Store
+	if old := e.current.Load(); old != nil {
+		before = old.central
+	}
+	if before != s.central {
+		if before != nil {
+			before.Yield()
+		}
+		if s.central != nil {
+			s.central.Enforce()
+		}
+	}
 	e.current.Store(s)
 	if e.opts.LogLevel != nil {
 		e.opts.LogLevel.Set(s.cfg.Log.Level)

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"keyward/authz"
 	"keyward/passwordhash"
+	"keyward/verifier/password"
 )
 
 // TestNewHash: a new password is hashed in the pool of the server, if it has one, and
@@ -20,6 +22,9 @@ func TestNewHash(t *testing.T) {
 	cancel()
 	for what, s := range map[string]*Snapshot{"with a pool": {hashing: h}, "without one": {}} {
 		hash, err := s.passwordHasher()(t.Context(), pass)
+		for err != nil && errors.Is(err, password.ErrBusy) && t.Context().Err() == nil { // on a busy machine
+			hash, err = s.passwordHasher()(t.Context(), pass)
+		}
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}

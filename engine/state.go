@@ -7,6 +7,7 @@ import (
 
 	"keyward/admin"
 	"keyward/keyindex"
+	"keyward/manage"
 )
 
 // PasswordHashes implements admin.State.
@@ -44,7 +45,8 @@ func (e *Engine) Caches() []admin.CacheState { return e.Current().cacheStates() 
 // Keys implements admin.State.
 func (e *Engine) Keys() admin.KeyCounts { return e.keyCounts.of(&e.Current().stores, time.Now()) }
 
-// keyCounter counts the keys at most every ten seconds, since it walks them all.
+// keyCounter counts the keys, and where there are many at most every ten seconds, since it
+// walks them all.
 type keyCounter struct {
 	mu   sync.Mutex
 	at   time.Time
@@ -52,10 +54,15 @@ type keyCounter struct {
 	keys *keyindex.Keys // that were counted
 }
 
+// manyKeys take a millisecond to count.
+const manyKeys = 100_000
+
+func (k *keyCounter) few() bool { return manage.KeyCounts(k.last).All() < manyKeys }
+
 func (k *keyCounter) of(s *stores, now time.Time) admin.KeyCounts {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if keys := s.keys.records; keys != k.keys || now.Sub(k.at) >= 10*time.Second {
+	if keys := s.keys.records; keys != k.keys || now.Sub(k.at) >= 10*time.Second || k.few() {
 		k.last, k.at, k.keys = s.counts(now), now, keys
 	}
 	return k.last

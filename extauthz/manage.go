@@ -24,6 +24,13 @@ func (h *Handler) CheckManageSecret(ctx context.Context, r *authz.Request, hr *h
 	return h.Checker.AuthenticateSecret(ctx, r, secret, v)
 }
 
+// ReadManage fills in r from the request, without a check, and returns its client.
+func (h *Handler) ReadManage(r *authz.Request, hr *http.Request) authz.RawAddress {
+	h.fill(r, hr)
+	r.Transport = authz.TransportManage
+	return h.Checker.ClientOf(r)
+}
+
 // RecordFailure counts the request as one with an invalid credential, against the
 // limit of the client's address.
 func (h *Handler) RecordFailure(ctx context.Context, r *authz.Request, hr *http.Request) {

@@ -44,11 +44,14 @@ func (f *inForce[S]) suspend() {
 	f.set.Store(nil)
 }
 
-func (f *inForce[S]) resume() {
+// resume reports whether there was something to resume.
+func (f *inForce[S]) resume() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	was := f.suspended
 	f.suspended = false
 	f.set.Store(f.committed.Load())
+	return was
 }
 
 // ready returns why checks have nothing to decide by; nil if they have.

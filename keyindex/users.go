@@ -80,9 +80,9 @@ func (u *Users) Suspend() {
 	}
 }
 
-// Resume ends what Suspend began. Its caller has the feed read all users again, since
-// those of before are stale.
-func (u *Users) Resume() { u.set.resume() }
+// Resume ends what Suspend began, and reports whether it had. Then its caller has the feed
+// read all users again, since those of before are stale.
+func (u *Users) Resume() bool { return u.set.resume() }
 
 // DummyHash returns a stored hash to verify the password of an unknown user
 // against, so that it takes as long as that of a known one, whatever kinds of

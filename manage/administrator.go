@@ -6,6 +6,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -45,7 +46,7 @@ func (s *Service) CreateFirstAdministrator(ctx context.Context, a access.Actor, 
 		}
 		now := s.Now().UTC()
 		r = store.UserRecord{Name: a.Name(), Scopes: []string{access.ScopeAdmin}, Password: hash, Created: now, At: now}
-		tx.Put(&r, a.Entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
+		tx.Put(&r, a.Entry(audit.UserCreate, r.Name, changes.User(&store.UserRecord{}, &r)))
 		return nil
 	})
 	return s.finishUser(ctx, a, audit.UserCreate, a.Name(), r, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -109,10 +110,7 @@ func (s *Service) revokeOfUser(ctx context.Context, a access.Actor, user string)
 func (s *Service) revokeSelected(ctx context.Context, tx store.Tx[store.KeyRecord], a access.Actor, which Selection, done *Revoked) (last *store.KeyRecord, err error) {
 	filter := store.KeyFilter{Project: which.Project}
 	if which.Project == "" {
-		filter.IDs = make(map[string]bool, len(which.IDs))
-		for _, id := range which.IDs {
-			filter.IDs[id] = true
-		}
+		filter.IDs = setOf(which.IDs)
 	}
 	keys, _, err := s.Keys.List(ctx, filter, store.Page{})
 	if err != nil {
@@ -123,15 +121,72 @@ func (s *Service) revokeSelected(ctx context.Context, tx store.Tx[store.KeyRecor
 		after := keys[i].Clone()
 		if after.Revoke(s.Now().UTC()) {
 			after.Ending = a.Act("")
-			tx.Put(&after, a.Entry(audit.KeyRevoke, after.ID, keyChanges(&keys[i], &after)))
+			tx.Put(&after, a.Entry(audit.KeyRevoke, after.ID, changes.Key(&keys[i], &after)))
 			done.IDs, last = append(done.IDs, after.ID), &after
 		}
 	}
-	for _, id := range which.IDs {
-		if filter.IDs[id] {
-			done.Unknown = append(done.Unknown, id)
-			delete(filter.IDs, id)
+	done.Unknown = remaining(which.IDs, filter.IDs)
+	return last, nil
+}
+
+// RevokedBefore returns what became of an earlier call, which made the changes of those
+// entries. It needs what RevokeKeys needs, and changes nothing.
+func (s *Service) RevokedBefore(ctx context.Context, a access.Actor, which Selection, made []audit.Entry) (Revoked, error) {
+	err := s.mayChangeKeys(a, "")
+	if err == nil {
+		err = which.check()
+	}
+	if err := s.finish(ctx, a, audit.KeyRevoke, "keys", 0, err); err != nil {
+		return Revoked{}, err
+	}
+	var done Revoked
+	for i := range made {
+		if done.Seq = max(done.Seq, made[i].Seq); made[i].Action == audit.KeyRevoke {
+			done.IDs = append(done.IDs, made[i].Record)
 		}
 	}
-	return last, nil
+	if which.Project != "" {
+		return done, nil
+	}
+	filter := store.KeyFilter{User: which.User}
+	if which.User == "" {
+		filter.IDs = setOf(which.IDs)
+	}
+	keys, _, err := s.Keys.List(ctx, filter, store.Page{})
+	for i := range keys {
+		delete(filter.IDs, keys[i].ID)
+		// One line of the user's record has ended its keys, and names none of them.
+		if which.User != "" && hadKey(&keys[i], made) {
+			done.IDs = append(done.IDs, keys[i].ID)
+		}
+	}
+	done.Unknown = remaining(which.IDs, filter.IDs)
+	return done, fault.Of(err)
+}
+
+// hadKey reports whether the key was there, and had not ended by itself, when the first
+// of the changes was made.
+func hadKey(r *store.KeyRecord, made []audit.Entry) bool {
+	at := made[0].Time
+	return !r.Created.After(at) && (r.Revoked.IsZero() || r.Revoked.After(at))
+}
+
+// setOf returns the ids as a set.
+func setOf(ids []string) map[string]bool {
+	set := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
+}
+
+// remaining returns those of the ids that the set has, each once. It empties the set.
+func remaining(ids []string, set map[string]bool) (in []string) {
+	for _, id := range ids {
+		if set[id] {
+			in = append(in, id)
+			delete(set, id)
+		}
+	}
+	return in
 }

@@ -35,6 +35,7 @@ func TestClientSecrets(t *testing.T) {
 	if !store.ValidClientID(client.ID) || !strings.HasPrefix(first.Reveal(), "kwcs_") || !f.accepts(client.ID, first) {
 		t.Fatalf("%+v", client)
 	}
+	f.pass(time.Second)
 	rotated, second, err := f.RotateClient(f.ctx(), f.admin, ref, time.Hour)
 	if err != nil || !f.accepts(client.ID, first) || !f.accepts(client.ID, second) || rotated.Gen != client.Gen || !rotated.Rotated.Equal(f.now()) {
 		t.Errorf("within the grace: %+v, %v", rotated, err)

@@ -106,7 +106,7 @@ func changing[R any](ctx context.Context, s *Service, editor store.Editor[R], ed
 		if err := edit(countedTx[R]{tx, &made}); err != nil {
 			return err
 		}
-		return orDryRun(ctx)
+		return fault.IfDryRun(ctx)
 	})
 	if err == nil && s.Changed != nil {
 		for _, action := range made {

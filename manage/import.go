@@ -7,6 +7,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -56,7 +57,7 @@ func (s *Service) ImportKeys(ctx context.Context, a access.Actor, keys []store.I
 func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], a access.Actor, keys []store.ImportedKey) ([]store.KeyRecord, error) {
 	now := s.Now().UTC()
 	records := make([]store.KeyRecord, len(keys))
-	var changes []audit.Change
+	var made []audit.Change
 	var bad fault.LineErrors
 	for i := range keys {
 		r := &records[i]
@@ -69,9 +70,9 @@ func (s *Service) putImports(ctx context.Context, tx store.Tx[store.KeyRecord], 
 			bad.Add(keys[i].Line, s.RequireProject(ctx, r.Project))
 			shown := *r
 			shown.Hint, shown.Prefix = "", ""
-			changes = keyChanges(&store.KeyRecord{}, &shown)
+			made = changes.Key(&store.KeyRecord{}, &shown)
 		}
-		tx.Put(r, a.Entry(audit.KeyImport, r.ID, changes))
+		tx.Put(r, a.Entry(audit.KeyImport, r.ID, made))
 	}
 	return records, bad.Err()
 }
@@ -180,7 +181,7 @@ func (s *Service) putUsers(tx store.Tx[store.UserRecord], a access.Actor, users 
 			records[i].EndLogins(now)
 		}
 		records[i].Password, records[i].At = user.Password, now
-		tx.Put(&records[i], a.Entry(audit.UserImport, user.Name, userChanges(&before, &records[i])))
+		tx.Put(&records[i], a.Entry(audit.UserImport, user.Name, changes.User(&before, &records[i])))
 	}
 	return records, nil
 }

@@ -9,6 +9,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -29,6 +30,29 @@ type KeyRef struct {
 // CreateKey makes a key. The secret is in the answer alone. Own keys need the scope
 // keyward:self or a session, those of others keyward:keys.
 func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
+	return s.createKey(ctx, a, p, func() error { return nil })
+}
+
+// CreateFirstKey is CreateKey for a user who never had a key; for any other it is a
+// [fault.Conflict]. Nothing else changes keys meanwhile: of two calls one makes a key.
+func (s *Service) CreateFirstKey(ctx context.Context, a access.Actor, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
+	return s.createKey(ctx, a, p, func() error {
+		had, err := s.HadKeys(ctx, a)
+		if err == nil && had {
+			err = fault.Refuse(fault.Conflict, "the user has, or had, a key")
+		}
+		return err
+	})
+}
+
+// HadKeys reports whether the actor's user has, or ever had, a key.
+func (s *Service) HadKeys(ctx context.Context, a access.Actor) (bool, error) {
+	latest, err := s.latestKey(ctx, a.User())
+	return latest.After(a.OwnsAfter()), fault.Of(err)
+}
+
+// createKey makes a key, unless refused returns why not while keys are not changed.
+func (s *Service) createKey(ctx context.Context, a access.Actor, p store.KeyParams, refused func() error) (store.KeyRecord, authz.Secret, error) {
 	var r store.KeyRecord
 	var secret authz.Secret
 	err := s.mayChangeKeys(a, p.User)
@@ -39,6 +63,9 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 		err = s.editKeys(ctx, a, func(tx store.Tx[store.KeyRecord]) error {
 			if _, err := tx.Get(p.ID); p.ID != "" && !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
+			}
+			if err := refused(); err != nil {
+				return err
 			}
 			p.CreatedBy = a.Creator()
 			if r, secret, err = s.maker.New(&p, s.Now().UTC()); err != nil {
@@ -53,7 +80,7 @@ func (s *Service) CreateKey(ctx context.Context, a access.Actor, p store.KeyPara
 			if err := s.RequireProject(ctx, r.Project); err != nil {
 				return err
 			}
-			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, keyChanges(&store.KeyRecord{}, &r)))
+			tx.Put(&r, a.Entry(audit.KeyCreate, r.ID, changes.Key(&store.KeyRecord{}, &r)))
 			return nil
 		})
 	}
@@ -141,7 +168,7 @@ func (s *Service) changeKey(ctx context.Context, a access.Actor, ref KeyRef, act
 					return err
 				}
 			}
-			entry := a.Entry(action, after.ID, keyChanges(&before, &after))
+			entry := a.Entry(action, after.ID, changes.Key(&before, &after))
 			entry.Reason = ref.Reason
 			tx.Put(&after, entry)
 			return nil

@@ -318,7 +318,7 @@ var requests = map[string]func(f *fixture, a access.Actor) error{
 		return err
 	},
 	"set password": func(f *fixture, a access.Actor) error {
-		return f.SetPassword(f.ctx(), a, UserRef{Name: "other"}, authz.NewSecret("correct horse"))
+		return f.SetPassword(f.ctx(), a, UserRef{Name: "other"}, authz.NewSecret("correct horse"), false)
 	},
 	"delete user":  func(f *fixture, a access.Actor) error { return f.DeleteUser(f.ctx(), a, UserRef{Name: "other"}) },
 	"set new user": func(f *fixture, a access.Actor) error { return f.trySet(a, "new", UserPatch{Scopes: scopes("write")}) },

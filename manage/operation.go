@@ -32,18 +32,3 @@ func (s *Service) Made(ctx context.Context, a access.Actor) ([]audit.Entry, erro
 	}
 	return made, nil
 }
-
-type dryRunKey struct{}
-
-// DryRun returns the context of calls that are authorized and checked as they would be
-// now, and change nothing. An answer that was given before is given again only to an
-// actor who may ask for it.
-func DryRun(ctx context.Context) context.Context { return context.WithValue(ctx, dryRunKey{}, true) }
-
-// orDryRun returns why a change that may be made is not.
-func orDryRun(ctx context.Context) error {
-	if ctx.Value(dryRunKey{}) != nil {
-		return fault.ErrDryRun
-	}
-	return nil
-}

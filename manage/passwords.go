@@ -2,10 +2,12 @@ package manage
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/passwordhash"
 	"keyward/store"
@@ -33,8 +35,8 @@ func (s *Service) hashOf(ctx context.Context, password authz.Secret) (string, er
 }
 
 // SetPassword sets a user's password. It needs keyward:admin: with the password the
-// actor could act as the user.
-func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, password authz.Secret) error {
+// actor could act as the user, who has to replace a temporary one.
+func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, password authz.Secret, temporary bool) error {
 	var hash string
 	var err error
 	if !a.Has(access.Admin) {
@@ -52,7 +54,7 @@ func (s *Service) SetPassword(ctx context.Context, a access.Actor, ref UserRef, 
 		if r.Unsupported {
 			return store.ErrUnsupported
 		}
-		r.Password = hash
+		r.Password, r.MustChange = hash, r.MustChange || temporary
 		r.EndLogins(now)
 		return nil
 	})
@@ -89,11 +91,30 @@ func (s *Service) ReplacePassword(ctx context.Context, a access.Actor, password 
 			if err := checkService(&after); err != nil {
 				return err
 			}
-			tx.Put(&after, a.Entry(audit.UserPassword, after.Name, userChanges(&before, &after)))
+			tx.Put(&after, a.Entry(audit.UserPassword, after.Name, changes.User(&before, &after)))
 			return nil
 		})
 	}
 	return s.finishUser(ctx, a, audit.UserPassword, a.Name(), after, err)
+}
+
+// UserWithPassword returns the user's record, and when it was read, if the user may log
+// in and the record has the hash that a password was found to match: the copy that it
+// was compared with may be behind the record.
+func (s *Service) UserWithPassword(ctx context.Context, name string, hash authz.Secret) (r store.UserRecord, at time.Time, err error) {
+	err = s.UserEditor.Edit(ctx, func(tx store.Tx[store.UserRecord]) (err error) {
+		r, err = tx.Get(name)
+		at = s.Now().UTC()
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && (r.Password == "" || r.Password != hash.Reveal() || !access.EnabledUser(&r)) {
+		err = fault.InvalidMembers(fault.FieldError{Pointer: "/password", Detail: "is not the password of that user"})
+	}
+	if err != nil {
+		return store.UserRecord{}, time.Time{}, fault.Of(err)
+	}
+	r.Password = ""
+	return r, at, nil
 }
 
 // mayReplacePassword refuses an actor who has proved nothing beside its credential: a

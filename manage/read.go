@@ -60,6 +60,16 @@ func (s *Service) ListKeys(ctx context.Context, a access.Actor, filter store.Key
 	return s.listKeys(ctx, filter, page)
 }
 
+// CountKeys returns how many keys are in each state, some seconds ago where there are
+// many; false if that is not known, or not for the actor. It needs keyward:read or
+// keyward:keys.
+func (s *Service) CountKeys(a access.Actor) (KeyCounts, bool) {
+	if s.KeyCounts == nil || !a.Has(access.Read|access.Keys) {
+		return KeyCounts{}, false
+	}
+	return s.KeyCounts(), true
+}
+
 // OwnKeys returns a page of the keys of the actor's user. It needs keyward:self or a
 // session.
 func (s *Service) OwnKeys(ctx context.Context, a access.Actor, page store.Page) ([]store.KeyRecord, store.Cursor, error) {

@@ -36,7 +36,7 @@ func TestReauthenticate(t *testing.T) {
 		"a password":                {requests["set password"], fault.Reauthenticate},
 		"a password, with settings": {requests["set user with a password"], fault.Reauthenticate},
 		"its own password, as an admin": {func(f *fixture, a access.Actor) error {
-			return f.SetPassword(f.ctx(), a, UserRef{Name: "root"}, password)
+			return f.SetPassword(f.ctx(), a, UserRef{Name: "root"}, password, false)
 		}, fault.Reauthenticate},
 		"a user": {requests["create user"], ""},
 		"a user with a password": {func(f *fixture, a access.Actor) error {

@@ -7,7 +7,6 @@ import (
 
 	"keyward/manage/access"
 	"keyward/manage/fault"
-	"keyward/manage/linking"
 	"keyward/manage/registry"
 	"keyward/store"
 )
@@ -20,17 +19,6 @@ func (s *Service) steps() registry.Steps {
 		},
 		MayMakeSecret: func(a access.Actor) error { return s.mayMakeSecret(a, "") },
 		Finish:        s.finish, FindUser: s.findUser, Now: s.Now,
-	}
-}
-
-// linking lends package linking what every change of a user goes through.
-func (s *Service) linking() linking.Config {
-	return linking.Config{
-		Edit: func(ctx context.Context, edit func(store.Tx[store.UserRecord]) error) error {
-			return changing(ctx, s, s.UserEditor, edit)
-		},
-		EditFor: s.editUsers, Put: putUser, Changes: userChanges, Finish: s.finish,
-		MayMakeSecret: func(a access.Actor) error { return s.mayMakeSecret(a, "") }, Now: s.Now,
 	}
 }
 

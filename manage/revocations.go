@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -116,7 +117,7 @@ func (s *Service) createRevocation(ctx context.Context, a access.Actor, r store.
 	if err == nil {
 		err = s.editRevocations(ctx, a, func(tx store.Tx[store.Revocation]) error {
 			r.At, r.By, r.Via = s.Now().UTC(), a.Name(), a.Via()
-			tx.Put(&r, a.Entry(audit.RevocationCreate, target, revocationChanges(&r)))
+			tx.Put(&r, a.Entry(audit.RevocationCreate, target, changes.Revocation(&r)))
 			return nil
 		})
 	}

@@ -56,6 +56,8 @@ type Config struct {
 	// zero for one that never was; nil: none is known.
 	Usage   func(keyID string) (usage.Usage, error)
 	LastUse func() (func(keyID string) time.Time, error)
+	// KeyCounts returns how many keys are in each state; nil: that is not known.
+	KeyCounts func() KeyCounts
 	// Denials are the recent denials of this process, and Current is what decides now;
 	// nil: none are known.
 	Denials *denials.Recent
@@ -86,6 +88,16 @@ type KeyLimit struct {
 	Retry     float64 `json:"retry_after_seconds"`
 }
 
+// KeyCounts says how many keys there are in each state, as keyindex.Counts does: a key is
+// in one of them.
+type KeyCounts struct{ Active, Rotating, Expiring, NotYetValid, Paused, Expired, Revoked int }
+
+// InForce is how many the checks accept.
+func (c KeyCounts) InForce() int { return c.Active + c.Rotating + c.Expiring }
+
+// All is how many there are.
+func (c KeyCounts) All() int { return c.InForce() + c.NotYetValid + c.Paused + c.Expired + c.Revoked }
+
 // Service makes the changes that an actor may make. Its methods may be called at the
 // same time. Every error is an [Error].
 type Service struct {
@@ -114,7 +126,8 @@ func New(cfg Config) *Service {
 	s.Clients = registry.NewClients(registry.ClientConfig{
 		Steps: s.steps(), Records: recordsOf(s, cfg.ClientReader, cfg.ClientEditor), Hasher: cfg.Hasher, Rand: cfg.Rand,
 	})
-	s.Identities = linking.New(s.linking())
+	edit := func(ctx context.Context, edit func(store.Tx[store.UserRecord]) error) error { return changing(ctx, s, s.UserEditor, edit) }
+	s.Identities = linking.New(linking.Config{Steps: s.steps(), Edit: edit, EditFor: s.editUsers, Put: putUser})
 	return s
 }
 

@@ -26,22 +26,8 @@ type Stores struct {
 	Audit store.AuditLog // nil: refusals leave no entry
 }
 
-// AllRecords is a store of the records of all kinds.
-type AllRecords interface {
-	Keys() store.KeyReader
-	KeyEditor() store.Editor[store.KeyRecord]
-	Users() store.UserReader
-	UserEditor() store.Editor[store.UserRecord]
-	Revocations() store.RevocationReader
-	RevocationEditor() store.Editor[store.Revocation]
-	Projects() store.Reader[store.Project, store.ProjectFilter]
-	ProjectEditor() store.Editor[store.Project]
-	Clients() store.Reader[store.Client, store.ClientFilter]
-	ClientEditor() store.Editor[store.Client]
-}
-
 // StoresOf returns the Stores whose records are all in one store, with its audit log.
-func StoresOf(all AllRecords, log store.AuditLog) Stores {
+func StoresOf(all store.AllRecords, log store.AuditLog) Stores {
 	return Stores{
 		Keys: all.Keys(), KeyEditor: all.KeyEditor(), Users: all.Users(), UserEditor: all.UserEditor(),
 		Revocations: all.Revocations(), RevocationEditor: all.RevocationEditor(),

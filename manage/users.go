@@ -8,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
 	"keyward/store"
 	"keyward/store/audit"
@@ -60,7 +61,7 @@ func (s *Service) CreateUser(ctx context.Context, a access.Actor, in UserInput) 
 			if _, err := tx.Get(in.Name); !errors.Is(err, store.ErrNotFound) {
 				return errors.Join(err, store.ErrDuplicate)
 			}
-			tx.Put(&r, a.Entry(audit.UserCreate, r.Name, userChanges(&store.UserRecord{}, &r)))
+			tx.Put(&r, a.Entry(audit.UserCreate, r.Name, changes.User(&store.UserRecord{}, &r)))
 			return nil
 		})
 	}
@@ -239,7 +240,7 @@ func putUser(a access.Actor, tx store.Tx[store.UserRecord], action audit.Action,
 		after.Ending = nil
 	}
 	if err == nil {
-		tx.Put(after, a.Entry(action, after.Name, userChanges(before, after)))
+		tx.Put(after, a.Entry(action, after.Name, changes.User(before, after)))
 	}
 	return err
 }

@@ -79,7 +79,7 @@ type UserView struct {
 // ViewUser returns what is shown of the user.
 func ViewUser(r *store.UserRecord) UserView {
 	return UserView{
-		Name: r.Name, Disabled: r.Disabled || r.Unsupported || store.ReservedUserName(r.Name), Unsupported: r.Unsupported, Service: r.Service, MustChange: r.MustChange, Created: r.Created.UTC(), Since: r.ValidSince.UTC(), CreatedBy: r.CreatedBy, Ending: r.Ending.Shown(),
+		Name: r.Name, Disabled: r.Off(), Unsupported: r.Unsupported, Service: r.Service, MustChange: r.MustChange, Created: r.Created.UTC(), Since: r.ValidSince.UTC(), CreatedBy: r.CreatedBy, Ending: r.Ending.Shown(),
 		Scopes: append([]string{}, r.Scopes...), Paths: append([]string{}, r.Paths...),
 	}
 }

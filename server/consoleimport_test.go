@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"keyward/internal/race"
 )
 
 // importKeys sends lines as the body of an import.
@@ -141,8 +143,11 @@ func TestImportOfManyKeys(t *testing.T) {
 		t.Skip("writes 50,000 keys")
 	}
 	count := 50_000
-	if inPostgres { // what takes longer than the wait until it is in force is answered so
+	switch {
+	case inPostgres: // what takes longer than the wait until it is in force is answered so
 		count = 5_000
+	case race.Detector: // they take ten times as long, which is more than an import may
+		count = 10_000
 	}
 	c := startConsole(t)
 	var lines strings.Builder

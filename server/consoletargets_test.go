@@ -24,7 +24,7 @@ func TestTargets(t *testing.T) {
 		"CONNECT /api/v1/me":                  "method_not_allowed",
 		"GET http://127.0.0.1/api/v1/nothing": "malformed",
 		"GET http://127.0.0.1":                "malformed",
-		"GET /":                               "not_found",
+		"GET /api":                            "not_found",
 		"GET /api/v1":                         "not_found",
 		"GET /api/v1/me/":                     "not_found",
 		"GET //api/v1/me":                     "malformed",

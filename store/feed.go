@@ -24,8 +24,7 @@ type Follower interface {
 	Close() error
 }
 
-// Sink is what the records of one kind are read into. Its methods are called by
-// one goroutine.
+// Sink is what the records of one kind are read into, by one goroutine.
 type Sink[R any] interface {
 	// Begin makes an empty Generation, which Commit puts in force in place of the
 	// one before.

@@ -97,9 +97,13 @@ func (m KeyMaker) Rotate(r *KeyRecord, now time.Time, grace time.Duration) (auth
 		r.Format = format // with a grace the key has secrets of both formats
 	}
 	m.setSecret(r, secret, r.Prefix)
-	r.Rotated, r.At = now, now
+	r.Rotated, r.At = RotatedAt(now, r.SecretSince()), now
 	return secret, nil
 }
+
+// RotatedAt returns when a secret is replaced that is from that time. It is later than
+// that, also by a clock that is behind: by it readers know which secret is the earlier.
+func RotatedAt(now, since time.Time) time.Time { return Latest(now, since.Add(time.Millisecond)) }
 
 // Unexpired returns the previous secrets whose grace is not over.
 func (r *KeyRecord) Unexpired(now time.Time) []PreviousSecret { return Unexpired(r.Previous, now) }

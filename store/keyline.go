@@ -186,9 +186,7 @@ func (d *KeyDecoder) timeOf(m uint32) *time.Time {
 // stringOf returns the text as a string that shares its memory, and is valid
 // until that changes. A million keys have six million texts, of which the
 // index keeps no string: to copy them would be what reading the file costs.
-func stringOf(text []byte) string {
-	return unsafe.String(unsafe.SliceData(text), len(text))
-}
+func stringOf(text []byte) string { return unsafe.String(unsafe.SliceData(text), len(text)) }
 
 // readText reads a text that is valid as long as the line.
 func readText(s *jsonline.Scanner, into *string) error {

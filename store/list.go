@@ -77,11 +77,15 @@ func (f *KeyFilter) MatchUse(id string) bool {
 
 // UserFilter selects users that have all that is not zero.
 type UserFilter struct {
-	Text string // in the name
+	Text    string // in the name
+	Service *bool  // a program, or a person
+	Off     *bool  // one that can do nothing now, or one that can
 }
 
 // Match reports whether the filter selects the user.
-func (f *UserFilter) Match(r *UserRecord) bool { return strings.Contains(r.Name, f.Text) }
+func (f *UserFilter) Match(r *UserRecord) bool {
+	return strings.Contains(r.Name, f.Text) && (f.Service == nil || *f.Service == r.Service) && (f.Off == nil || *f.Off == r.Off())
+}
 
 // RevocationFilter selects revocations that have all that is not zero.
 type RevocationFilter struct{ TokenID, SessionID, Subject string }

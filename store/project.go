@@ -48,8 +48,7 @@ func (r *Project) Delete(now time.Time) {
 	}
 }
 
-// CheckProjectName returns why no project can be made with the name; the error is
-// ErrInvalid.
+// CheckProjectName returns why no project can have the name: ErrInvalid.
 func CheckProjectName(name string) error {
 	if name == "" {
 		return fmt.Errorf("%w: a project must have a name", ErrInvalid)
@@ -57,8 +56,7 @@ func CheckProjectName(name string) error {
 	return checkName("project's name", name)
 }
 
-// CheckDescription returns why no record can have the description; the error is
-// ErrInvalid.
+// CheckDescription returns why no record can have the description: ErrInvalid.
 func CheckDescription(text string) error { return checkText("description", text, MaxDescription) }
 
 // CheckMembers returns why no project can have the members; the error is ErrInvalid.

@@ -95,3 +95,17 @@ type AuditLog interface {
 	Note(ctx context.Context, entries ...*audit.Entry) error
 	Lister[audit.Entry, AuditFilter]
 }
+
+// AllRecords is a store of the records of all kinds.
+type AllRecords interface {
+	Keys() KeyReader
+	KeyEditor() Editor[KeyRecord]
+	Users() UserReader
+	UserEditor() Editor[UserRecord]
+	Revocations() RevocationReader
+	RevocationEditor() Editor[Revocation]
+	Projects() Reader[Project, ProjectFilter]
+	ProjectEditor() Editor[Project]
+	Clients() Reader[Client, ClientFilter]
+	ClientEditor() Editor[Client]
+}

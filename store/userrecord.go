@@ -71,6 +71,10 @@ type UserRecord struct {
 // next user's ValidSince is to be; zero if there is none.
 func (r *UserRecord) EndedAt() time.Time { return Latest(r.ValidSince, r.Deleted) }
 
+// Off reports whether the user can do nothing: it is disabled, or its record or its name
+// is none that gives access.
+func (r *UserRecord) Off() bool { return r.Disabled || r.Unsupported || ReservedUserName(r.Name) }
+
 // CheckAccess returns why the paths and scopes are invalid. Those of a record that
 // is not supported give access to nothing.
 func (r *UserRecord) CheckAccess() error {

@@ -13,8 +13,7 @@ type Version string
 // AnyVersion is that of a change that is made whatever the record says.
 const AnyVersion Version = ""
 
-// Match returns ErrChanged unless the record has the version, or it is
-// [AnyVersion].
+// Match returns ErrChanged unless the record has the version, or it is [AnyVersion].
 func (v Version) Match(record interface{ Version() Version }) error {
 	if v != AnyVersion && v != record.Version() {
 		return ErrChanged

@@ -113,12 +113,13 @@ func TestStoreMigrate(t *testing.T) {
 	if code != command.Refused {
 		t.Errorf("a missing configuration: exit code %d, %s", code, stderr)
 	}
-	for _, want := range []string{"made the schema, of version 1\n", "the schema has version 1: there was nothing to do\n"} {
+	version := database.SchemaVersion
+	for _, want := range []string{fmt.Sprintf("made the schema, of version %d\n", version), fmt.Sprintf("the schema has version %d: there was nothing to do\n", version)} {
 		if code, stdout, stderr := storeCommand(t, "migrate", "--config", config); code != command.Done || stdout != want {
 			t.Errorf("exit code %d, %q, %s, want %q", code, stdout, stderr, want)
 		}
 	}
-	if code, stdout, stderr := storeCommand(t, "migrate", "--config", config, "--json"); code != command.Done || stdout != `{"before":1,"after":1}`+"\n" {
+	if code, stdout, stderr := storeCommand(t, "migrate", "--config", config, "--json"); code != command.Done || stdout != fmt.Sprintf("{\"before\":%d,\"after\":%d}\n", version, version) {
 		t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 	}
 	code, roles, stderr := storeCommand(t, "migrate", "--roles")

@@ -86,3 +86,17 @@ func TestContradictingValues(t *testing.T) {
 		}
 	}
 }
+
+// TestNoProxy: with Istio, no pod of the chart gets a proxy: the Job that migrates would
+// not end with one.
+func TestNoProxy(t *testing.T) {
+	rendered := string(helm(t, "--set", central, "--set", "mode=istio"))
+	for document := range strings.SplitSeq(rendered, "\n---\n") {
+		if strings.Contains(document, "\n      containers:\n") && !strings.Contains(document, `sidecar.istio.io/inject: "false"`) {
+			t.Errorf("pods that get a proxy:\n%s", document)
+		}
+	}
+	if !strings.Contains(rendered, "kind: Job") {
+		t.Error("there is no Job")
+	}
+}

@@ -27,8 +27,8 @@ type Config struct {
 	InForce func(ctx context.Context, kind replica.Kind) error
 	// MaxStaleness is how long after the last contact the copies count; zero: always.
 	MaxStaleness time.Duration
-	// Suspend is called with whether the copies are too old to decide by, at first by
-	// Open.
+	// Suspend is called with whether the copies are too old to decide by, by Enforce and
+	// when that changes.
 	Suspend func(suspend bool)
 	Log     *slog.Logger
 }
@@ -38,14 +38,17 @@ type Store struct {
 	DB      *database.DB
 	Records *postgres.Store
 
-	cfg       Config
-	puller    *replica.Puller
-	suspended bool // of the goroutine of watch
-	stop      context.CancelFunc
-	done      sync.WaitGroup
+	cfg    Config
+	puller *replica.Puller
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+
+	mu        sync.Mutex
+	enforced  bool
+	suspended bool // by the last call of Suspend
 }
 
-// Open begins to copy the store.
+// Open begins to copy the store. What is decided stays as it is until Enforce.
 func Open(cfg Config) (*Store, error) {
 	db, err := database.Open(cfg.Database)
 	if err != nil {
@@ -53,7 +56,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	journal := source.New(db)
 	puller, err := replica.New(replica.Config{
-		Name: cfg.Name, Source: journal, Files: cfg.Files, Hasher: db.Hasher, MaxStaleness: cfg.MaxStaleness, Log: cfg.Log,
+		Name: cfg.Name, Source: journal, Origin: cfg.Database.URL.String(), Files: cfg.Files, Hasher: db.Hasher, MaxStaleness: cfg.MaxStaleness, Log: cfg.Log,
 		Await: func(ctx context.Context, kind replica.Kind, _ int64) error { return cfg.InForce(ctx, kind) },
 	})
 	if err != nil {
@@ -62,7 +65,6 @@ func Open(cfg Config) (*Store, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{DB: db, Records: postgres.New(postgres.Config{DB: db}), cfg: cfg, puller: puller, stop: stop}
-	s.suspend()
 	puller.Start()
 	s.done.Go(func() { journal.Listen(ctx, s.listening()) })
 	s.done.Go(func() { s.watch(ctx) })
@@ -113,18 +115,48 @@ func (s *Store) watch(ctx context.Context) {
 	}
 }
 
+// Enforce has what is decided depend on how old the copies are, from now on. Of several
+// stores one does: another may have left the records suspended, or not.
+func (s *Store) Enforce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enforced, s.suspended = true, s.puller.Stale()
+	s.cfg.Suspend(s.suspended)
+	s.logSuspended()
+}
+
+// Yield ends Enforce, and leaves the records as they are for another store.
+func (s *Store) Yield() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.enforced = false
+}
+
 func (s *Store) suspend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	stale := s.puller.Stale()
-	if stale == s.suspended {
+	if !s.enforced || stale == s.suspended {
 		return
 	}
 	s.suspended = stale
-	if stale {
-		s.cfg.Log.Error("nothing was heard from the store for too long: keys and users are denied", "max_staleness", s.cfg.MaxStaleness)
-	} else {
+	s.cfg.Suspend(stale)
+	if s.logSuspended(); !stale {
 		s.cfg.Log.Info("the store was heard from: keys and users are decided again")
 	}
-	s.cfg.Suspend(stale)
+}
+
+// logSuspended says that the copies are too old. Before the first contact of all there are
+// none, which is how every replica begins: if the store does not answer, the puller says
+// so.
+func (s *Store) logSuspended() {
+	switch {
+	case !s.suspended:
+	case s.puller.Status().Contact.IsZero():
+		s.cfg.Log.Info("nothing was heard from the store yet: keys and users are denied until it answers")
+	default:
+		s.cfg.Log.Error("nothing was heard from the store for too long: keys and users are denied", "max_staleness", s.cfg.MaxStaleness)
+	}
 }
 
 // Usage returns where this replica records the use of keys, for one tracker.

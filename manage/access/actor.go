@@ -179,6 +179,13 @@ func (a Actor) Via() audit.Via { return a.via }
 // Address returns the address of the client; "" if it is not known.
 func (a Actor) Address() string { return a.address }
 
+// Call returns what the audit log says of the actor's call.
+func (a Actor) Call() Call {
+	call := Call{Via: a.via, RequestID: a.requestID}
+	call.Address, _ = netip.ParseAddr(a.address)
+	return call
+}
+
 // Operation returns the id of the operation that the call is a part of; "" for none.
 func (a Actor) Operation() string { return a.operation }
 
@@ -214,6 +221,11 @@ func (a Actor) Roles() []string {
 		}
 	}
 	return names
+}
+
+// WithCall returns the actor as the caller of that call.
+func (a Actor) WithCall(call Call) Actor {
+	return a.WithCallOf(newActor(a.name, call))
 }
 
 // WithCallOf returns the actor as the caller of the same call as the other.

@@ -43,6 +43,20 @@ func RolesOf(scopes []string) Roles {
 	return r
 }
 
+// Scopes returns the scopes that give one role each of the set.
+func Scopes(set Roles) []string {
+	var names []string
+	for _, scope := range []string{ScopeRead, ScopeKeys, ScopeUsers, ScopeSelf} {
+		if set.Has(roleOf[scope]) {
+			names = append(names, scope)
+		}
+	}
+	if len(names) == 0 && set.Has(Admin) {
+		names = append(names, ScopeAdmin)
+	}
+	return names
+}
+
 // rolesWithin returns the roles of those scopes that give no more than bound.
 func rolesWithin(scopes []string, bound Roles) Roles {
 	var r Roles

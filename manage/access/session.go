@@ -20,7 +20,7 @@ type Session struct {
 
 // EnabledUser reports whether a user may log in and act.
 func EnabledUser(u *store.UserRecord) bool {
-	return u.Name != "" && !u.Disabled && !u.Unsupported && !u.Service && u.Deleted.IsZero() && !store.ReservedUserName(u.Name)
+	return u.Name != "" && !u.Off() && !u.Service && u.Deleted.IsZero()
 }
 
 // Counts reports whether the session is one of the user's that have not been ended by

@@ -106,7 +106,7 @@ func (f *fixture) delete(name string) error {
 }
 
 func (f *fixture) setPassword(name string) error {
-	return f.Records.SetPassword(f.Context(), f.admin, manage.UserRef{Name: name}, authz.NewSecret(testPassword))
+	return f.Records.SetPassword(f.Context(), f.admin, manage.UserRef{Name: name}, authz.NewSecret(testPassword), false)
 }
 
 // key is the actor of a new key of the user's.

@@ -24,7 +24,7 @@ func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, p
 	}
 	verified, err := s.CheckPassword(ctx, a.User(), current, authz.RawAddress(a.Address()))
 	if err != nil {
-		return authz.Secret{}, s.finish(ctx, a, audit.UserPassword, a.Name(), asLoginError(err))
+		return authz.Secret{}, s.finish(ctx, a, audit.UserPassword, a.Name(), asLoginError(err, wrongCurrent))
 	}
 	r, err := s.Records.ReplacePassword(ctx, a, password, func(r *store.UserRecord) error {
 		// It may have been ended while the password was verified.
@@ -46,8 +46,11 @@ func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, p
 	return cookie, nil
 }
 
-// asLoginError is what a caller learns of a password that was not accepted.
-func asLoginError(err error) error {
+var wrongCurrent = fault.FieldError{Pointer: "/current", Detail: "is not the current password"}
+
+// asLoginError is what a caller learns of a password that was not accepted; wrong is
+// what it learns of one that is not the user's.
+func asLoginError(err error, wrong fault.FieldError) error {
 	denied, ok := errors.AsType[*authz.CredentialError](err)
 	switch {
 	case !ok:
@@ -57,8 +60,5 @@ func asLoginError(err error) error {
 	case denied.Reason == authz.Overloaded:
 		return fault.Refuse(fault.Overloaded, "too many passwords are being verified")
 	}
-	return &fault.Error{
-		Code: fault.Invalid, Detail: "the current password is another one",
-		Fields: []fault.FieldError{{Pointer: "/current", Detail: "is not the current password"}},
-	}
+	return &fault.Error{Code: fault.Invalid, Detail: "the password is another one", Fields: []fault.FieldError{wrong}}
 }

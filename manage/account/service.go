@@ -24,6 +24,8 @@ type Config struct {
 	// CreateUsers makes a user of each person who logs in with the OpenID provider and is
 	// not a user yet.
 	CreateUsers bool
+	// FirstLogin is what a user gets at the first login.
+	FirstLogin FirstLogin
 }
 
 // Service is the way in and out. Its methods may be called at the same time. Every error

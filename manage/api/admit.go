@@ -1,30 +1,15 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
-	"sync"
 	"time"
 
 	"keyward/manage/fault"
+	"keyward/manage/gate"
 	"keyward/manage/problem"
-)
-
-// Bounds of what callers may make the API keep and do.
-const (
-	// concurrency is how many requests are served at once, and callerShare how many of
-	// one caller, so that one that sends its bodies slowly does not keep out the others.
-	// Changes wait for each other's sync anyway.
-	concurrency = 64
-	callerShare = 16
-	// requestTime is how long a request may take, waiting for the store included, and
-	// bodyTime how long its body may take to arrive.
-	requestTime = 10 * time.Second
-	bodyTime    = 5 * time.Second
 )
 
 // bounds are those of one request.
@@ -39,38 +24,9 @@ func boundsOf(r *http.Request) bounds {
 	case isImport(r):
 		return bounds{maxImport, importBodyTime, importTime}
 	case r.URL.Path == apiPath+bulkPath:
-		return bounds{maxBulkBody, bodyTime, requestTime}
+		return bounds{maxBulkBody, gate.BodyTime, gate.RequestTime}
 	}
-	return bounds{maxBody, bodyTime, requestTime}
-}
-
-// shares counts the requests in progress of each caller.
-type shares struct {
-	mu    sync.Mutex
-	taken map[string]int
-}
-
-// take reports whether one more request of the caller may be served; then give must
-// follow.
-func (s *shares) take(caller string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.taken[caller] == callerShare {
-		return false
-	}
-	if s.taken == nil {
-		s.taken = map[string]int{}
-	}
-	s.taken[caller]++
-	return true
-}
-
-func (s *shares) give(caller string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.taken[caller]--; s.taken[caller] == 0 {
-		delete(s.taken, caller)
-	}
+	return bounds{maxBody, gate.BodyTime, gate.RequestTime}
 }
 
 // overload answers a request that is not served now.
@@ -133,16 +89,12 @@ func ambiguous(r *http.Request) *problem.Problem {
 // readBody reads the body within its bounds, and puts it back.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, *problem.Problem) {
 	limit := boundsOf(r)
-	connection := http.NewResponseController(w)
-	_ = connection.SetReadDeadline(time.Now().Add(limit.bodyTime)) // a body from memory has none
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(limit.body)))
-	_ = connection.SetReadDeadline(time.Time{})
-	switch _, long := errors.AsType[*http.MaxBytesError](err); {
-	case long:
+	body, err := gate.ReadBody(w, r, limit.body, limit.bodyTime)
+	switch {
+	case errors.Is(err, gate.ErrTooLarge):
 		return nil, problem.New(problem.TooLarge, "")
 	case err != nil:
-		return nil, problem.New(problem.Malformed, "the body did not arrive in time")
+		return nil, problem.New(problem.Malformed, err.Error())
 	}
-	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return body, nil
 }

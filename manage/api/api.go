@@ -12,6 +12,7 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/account"
 	"keyward/manage/fault"
+	"keyward/manage/gate"
 	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -29,10 +30,10 @@ type Config struct {
 	Accounts func() *account.Service
 	// Authenticate returns the actor that a request's credential stands for, or why it
 	// is denied. It is called before the body is read.
-	Authenticate func(*http.Request) (access.Actor, *Denial)
+	Authenticate func(*http.Request) (access.Actor, *gate.Denial)
 	// AuthenticateLink returns the call of a request with a one-time link whose code is
 	// good, or why it is denied. It is called before the body is read.
-	AuthenticateLink func(*http.Request, state.Purpose, authz.Secret) (access.Call, *Denial)
+	AuthenticateLink func(*http.Request, state.Purpose, authz.Secret) (access.Call, *gate.Denial)
 	// Origin is where browsers find the API.
 	Origin func() session.Origin
 	// CountFailure counts a secret of no key that a caller had verified, as a failed
@@ -43,6 +44,8 @@ type Config struct {
 	CountRequest func(route string, status int)
 	// State remembers requests with an Idempotency-Key.
 	State func() *state.DB
+	// Gate bounds the requests that are served at once.
+	Gate *gate.Gate
 	// Log is for what an operator must know; nil discards it.
 	Log *slog.Logger
 	// Version is that of the program, for the OpenAPI document.
@@ -51,21 +54,11 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Denial is why a caller was not authenticated.
-type Denial struct {
-	Status     int // HTTP
-	Detail     string
-	DecisionID string      // under which the log has it
-	Header     http.Header // such as WWW-Authenticate and Retry-After
-}
-
 // api is the Handler.
 type api struct {
 	Config
 	mux       *http.ServeMux
-	slot      chan struct{}
 	importing chan struct{} // has one element while keys are imported
-	shares    shares
 }
 
 // New returns the handler of the API.
@@ -76,7 +69,7 @@ func New(cfg Config) http.Handler {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	a := &api{Config: cfg, mux: http.NewServeMux(), slot: make(chan struct{}, concurrency), importing: make(chan struct{}, 1)}
+	a := &api{Config: cfg, mux: http.NewServeMux(), importing: make(chan struct{}, 1)}
 	a.register()
 	return a
 }
@@ -137,27 +130,25 @@ func (a *api) answer(w *statusWriter, r *http.Request) {
 		a.serve(w, r)
 		return
 	}
-	select {
-	case a.slot <- struct{}{}:
-		defer func() { <-a.slot }()
-	default:
+	if !a.Gate.Enter() {
 		overload(w, "too many requests are being served")
 		return
 	}
+	defer a.Gate.Leave()
 	if purpose, token, ok := linkOf(r); ok {
 		a.serveLink(w, r, purpose, token)
 		return
 	}
 	actor, denial := a.Authenticate(r)
 	if denial != nil {
-		denial.write(w)
+		writeDenial(w, denial)
 		return
 	}
-	if !a.shares.take(actor.Name()) {
+	if !a.Gate.Take(actor.Name()) {
 		overload(w, "too many requests of this caller are being served")
 		return
 	}
-	defer a.shares.give(actor.Name())
+	defer a.Gate.Give(actor.Name())
 	ctx, cancel := context.WithTimeout(r.Context(), boundsOf(r).time)
 	defer cancel()
 	c := &call{log: a.Log, actor: actor, base: a.Origin().Base(r)}
@@ -238,8 +229,8 @@ func (h *headOnly) WriteHeader(status int) { h.status = status }
 // Write implements http.ResponseWriter.
 func (h *headOnly) Write(p []byte) (int, error) { return len(p), nil }
 
-// write writes the denial as a problem.
-func (d *Denial) write(w http.ResponseWriter) {
+// writeDenial writes the denial as a problem.
+func writeDenial(w http.ResponseWriter, d *gate.Denial) {
 	for name, values := range d.Header {
 		w.Header()[name] = values
 	}
@@ -261,6 +252,9 @@ type call struct {
 	// Idempotency-Key; resumed means that an earlier attempt may have made it.
 	recordID string
 	resumed  bool
+	// made returns the entries of what attempts of the request changed; nil if it has no
+	// Idempotency-Key.
+	made func(context.Context) ([]audit.Entry, error)
 	// unadmitted is why the request was not admitted; "" if it was.
 	unadmitted fault.Code
 	// base is what a link to the console begins with.

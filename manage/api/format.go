@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 
+	"keyward/manage/gate"
 	"keyward/manage/problem"
 	"keyward/verifier/strictjson"
 
@@ -11,7 +12,7 @@ import (
 
 // Limits of a body.
 const (
-	maxBody    = 64 << 10
+	maxBody    = gate.MaxBody
 	maxDepth   = 8
 	maxMembers = 1000
 )

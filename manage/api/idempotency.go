@@ -2,19 +2,18 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
 
-	"keyward/apikey"
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/fault"
 	"keyward/manage/keptanswer"
+	"keyward/manage/once"
 	"keyward/manage/problem"
 	"keyward/manage/state"
 	"keyward/store/audit"
@@ -48,7 +47,7 @@ func takesAway(r *http.Request) bool {
 // serveOnce serves a request with an Idempotency-Key: it carries it out, or answers
 // as the first time, but without the secret.
 func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []byte) {
-	attempt, err := a.begin(r, c.actor, body)
+	attempt, err := once.Begin(r.Context(), a.State(), once.Request{Actor: c.actor, Key: r.Header.Get(idempotencyHeader), Digest: digestOf(r, body)})
 	switch {
 	case errors.Is(err, state.ErrRunning):
 		problem.New(problem.IdempotencyRunning, "a request with this Idempotency-Key is being carried out").Write(w)
@@ -81,7 +80,7 @@ func (a *api) serveOnce(w http.ResponseWriter, r *http.Request, c *call, body []
 // key of its user, or when the key was permitted more. It changes nothing.
 func (a *api) authorizeAgain(r *http.Request, c *call) *problem.Problem {
 	c.refused = problem.New(problem.Internal, "") // where no operation is reached
-	a.serve(&headOnly{header: http.Header{}}, r.WithContext(manage.DryRun(r.Context())))
+	a.serve(&headOnly{header: http.Header{}}, r.WithContext(fault.DryRun(r.Context())))
 	return c.refused
 }
 
@@ -91,18 +90,6 @@ func (c *call) authorized(err error) {
 	if e := fault.AsError(err); err != nil && (e == nil || !e.Permitted()) {
 		c.refused = asProblem(err)
 	}
-}
-
-// begin starts the operation, under an id for the record that it may make. The caller is
-// the user, whichever of its keys is presented, or a key without a user.
-func (a *api) begin(r *http.Request, actor access.Actor, body []byte) (state.Attempt, error) {
-	id, err := apikey.NewID(rand.Reader)
-	if err != nil {
-		return state.Attempt{}, err
-	}
-	return a.State().Idempotency.Begin(r.Context(), state.Operation{
-		Caller: actor.Name(), Since: actor.Since(), Key: r.Header.Get(idempotencyHeader), Digest: digestOf(r, body), RecordID: id.String(),
-	})
 }
 
 // digestOf identifies what a request asks for: its method, target and body, without a
@@ -117,41 +104,41 @@ func digestOf(r *http.Request, body []byte) [sha256.Size]byte {
 	return sha256.Sum256([]byte(r.Method + " " + r.URL.RequestURI() + "\n" + string(body)))
 }
 
-// carryOut serves the request and keeps its answer. What was refused may be sent
-// again, and so may what failed: then it is not known whether it was done, and the
-// next attempt finds out.
+// carryOut serves the request and keeps its answer.
 func (a *api) carryOut(w http.ResponseWriter, r *http.Request, c *call, attempt state.Attempt) {
 	c.recordID, c.resumed, c.actor = attempt.RecordID, attempt.Resumed, c.actor.During(attempt.RecordID)
-	answer := &keptanswer.Recorder{ResponseWriter: w}
-	ended := false
-	ctx := context.WithoutCancel(r.Context()) // the client may be gone
-	defer func() {
-		if !ended {
-			_ = a.State().Idempotency.Release(ctx, attempt)
-		}
-	}()
-	a.serve(answer, r)
-	var err error
-	switch {
-	case answer.Status()/100 == 2:
-		err = a.State().Idempotency.Finish(ctx, attempt, answer.Encode())
-	case answer.Status() < 500:
-		err = a.State().Idempotency.Abandon(ctx, attempt)
-	default:
-		return
-	}
-	if ended = err == nil; !ended {
+	c.made = func(ctx context.Context) ([]audit.Entry, error) { return a.Service().Made(ctx, c.actor) }
+	err := once.CarryOut(r.Context(), a.State(), attempt, func() once.Result {
+		answer := &keptanswer.Recorder{ResponseWriter: w}
+		a.serve(answer, r)
+		return once.Result{Status: answer.Status(), Answer: answer.Encode()}
+	})
+	if err != nil {
 		a.Log.Error("the answer to a request with an Idempotency-Key is not kept", "error", err)
 	}
 }
 
 // madeBefore returns the entries of what earlier attempts of the request changed.
 func (a *api) madeBefore(ctx context.Context) ([]audit.Entry, error) {
-	c := callOf(ctx)
-	if c == nil || !c.resumed {
-		return nil, nil
+	if c := callOf(ctx); c != nil && c.resumed {
+		return c.made(ctx)
 	}
-	return a.Service().Made(ctx, c.actor)
+	return nil, nil
+}
+
+// madeMeanwhile reports whether the operation is refused since another attempt of the
+// request has made its change by now: one that was taken for dead, or the one that took
+// this one for dead. Called again, the operation answers with what was made.
+func (c *call) madeMeanwhile(ctx context.Context, err error) bool {
+	code := fault.CodeOf(err)
+	if err == nil || c.made == nil || code != fault.Conflict && code != fault.Changed && code != fault.Ended {
+		return false
+	}
+	if made, err := c.made(ctx); err != nil || len(made) == 0 {
+		return false
+	}
+	c.resumed = true
+	return true
 }
 
 // madeKey is the answer with a key that an earlier attempt of the request changed.

@@ -12,6 +12,7 @@ import (
 
 	"keyward/manage/access"
 	"keyward/manage/fault"
+	"keyward/manage/input"
 	"keyward/manage/problem"
 	"keyward/store"
 	"keyward/verifier/strictjson"
@@ -141,7 +142,7 @@ func (l importLines) read(a *api, text []byte) ([]store.ImportedKey, error) {
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, invalid("", "the body has no keys")
+		return nil, input.Invalid("", "the body has no keys")
 	}
 	if err := bad.Err(); err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func (l importLines) read(a *api, text []byte) ([]store.ImportedKey, error) {
 // decode reads a line.
 func (l importLines) decode(line []byte) (*ImportedKey, error) {
 	if len(line) > maxBody {
-		return nil, invalid("", fmt.Sprintf("is longer than %d KiB", maxBody>>10))
+		return nil, input.Invalid("", fmt.Sprintf("is longer than %d KiB", maxBody>>10))
 	}
 	members, err := strictjson.Object(line, strictjson.Limits{Depth: maxDepth, Members: maxMembers})
 	if err != nil {
@@ -165,7 +166,7 @@ func (l importLines) decode(line []byte) (*ImportedKey, error) {
 	}
 	var in ImportedKey
 	if err := json.Unmarshal(line, &in); err != nil {
-		return nil, invalid("", "has a member of another type")
+		return nil, input.Invalid("", "has a member of another type")
 	}
 	return &in, nil
 }
@@ -173,7 +174,7 @@ func (l importLines) decode(line []byte) (*ImportedKey, error) {
 // importedKey returns the key that a line gives.
 func (a *api) importedKey(line int, in *ImportedKey) (store.ImportedKey, error) {
 	if (in.Key == "") == (in.Hash == "") {
-		return store.ImportedKey{}, invalid("", "needs a key or its hash, and not both")
+		return store.ImportedKey{}, input.Invalid("", "needs a key or its hash, and not both")
 	}
 	p, err := a.keyParams(&in.KeySettings)
 	if err != nil {

@@ -1,11 +1,7 @@
 package api
 
 import (
-	"time"
-
-	"keyward/config"
-	"keyward/manage/fault"
-	"keyward/manage/problem"
+	"keyward/manage/input"
 	"keyward/store"
 )
 
@@ -23,24 +19,13 @@ type KeyFilter struct {
 // filter returns the store's filter, or all that is wrong with the parameters.
 func (f KeyFilter) filter() (store.KeyFilter, error) {
 	filter := store.KeyFilter{User: f.User, Project: f.Project, Text: f.Q, State: store.KeyState(f.State)}
-	var bad []fault.FieldError
-	for _, span := range []struct {
-		name, text string
-		into       *time.Duration
-	}{{"unused_for", f.UnusedFor, &filter.UnusedFor}, {"expiring", f.Expiring, &filter.Expiring}, {"older_than", f.OlderThan, &filter.OlderThan}} {
-		if span.text == "" {
-			continue
-		}
-		d, err := config.ParseDuration(span.text)
-		if err != nil || d <= 0 {
-			bad = append(bad, fault.FieldError{Pointer: "/query/" + span.name, Detail: "is not a time above zero, as 24h or 90d"})
-		}
-		*span.into = d
-	}
-	if len(bad) > 0 {
-		p := problem.New(fault.Invalid, "the request has members that cannot be accepted")
-		p.Errors = bad
-		return store.KeyFilter{}, p
+	err := input.Spans(
+		input.Span{Name: "unused_for", Text: f.UnusedFor, Into: &filter.UnusedFor},
+		input.Span{Name: "expiring", Text: f.Expiring, Into: &filter.Expiring},
+		input.Span{Name: "older_than", Text: f.OlderThan, Into: &filter.OlderThan},
+	)
+	if err != nil {
+		return store.KeyFilter{}, err
 	}
 	return filter, nil
 }

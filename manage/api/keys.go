@@ -7,10 +7,10 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
-	"keyward/config"
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/fault"
+	"keyward/manage/input"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -119,19 +119,18 @@ func (a *api) registerBulk(h huma.API) {
 				Project string   `json:"project,omitempty" maxLength:"255" doc:"All keys of that project."`
 			}
 		}) (*struct{ Body revokedKeys }, error) {
+			which := manage.Selection{IDs: in.Body.IDs, User: in.Body.User, Project: in.Body.Project}
 			made, err := a.madeBefore(ctx)
+			var done manage.Revoked
+			if len(made) > 0 { // by an earlier attempt of the request, in one step
+				done, err = a.Service().RevokedBefore(ctx, who, which, made)
+			} else if err == nil {
+				done, err = a.Service().RevokeKeys(ctx, who, which)
+			}
 			if err != nil {
 				return nil, err
 			}
-			done, err := a.Service().RevokeKeys(ctx, who, manage.Selection{IDs: in.Body.IDs, User: in.Body.User, Project: in.Body.Project})
-			if err != nil {
-				return nil, err
-			}
-			body := revokedKeys{Revoked: []string{}, Unknown: append([]string{}, done.Unknown...), Seq: done.Seq}
-			for _, e := range made {
-				body.Revoked, body.Seq = append(body.Revoked, e.Record), max(body.Seq, e.Seq)
-			}
-			body.Revoked = append(body.Revoked, done.IDs...)
+			body := revokedKeys{Revoked: append([]string{}, done.IDs...), Unknown: append([]string{}, done.Unknown...), Seq: done.Seq}
 			return &struct{ Body revokedKeys }{body}, nil
 		})
 	add(h, operation{id: "verify-key", method: http.MethodPost, path: "/keys/verify", summary: "Find the key of a secret", tag: "Keys", errors: []int{http.StatusNotFound}},
@@ -232,26 +231,10 @@ func (a *api) keyParams(in *KeySettings) (store.KeyParams, error) {
 		p.Prefix = *in.Prefix
 	}
 	var err error
-	if p.CIDRs, err = parseNetworks(in.CIDRs); err == nil {
-		p.Expires, err = expiry(in.Expires, a.Now())
+	if p.CIDRs, err = input.Networks(in.CIDRs); err == nil {
+		p.Expires, err = input.Expiry(in.Expires, a.Now())
 	}
 	return p, err
-}
-
-// expiry reads when a key is to expire: a time from now, or an RFC 3339 time. "" is
-// never.
-func expiry(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at.UTC().Truncate(time.Second), nil
-	}
-	d, err := config.ParseDuration(text)
-	if err != nil || d <= 0 {
-		return time.Time{}, invalid("/expires", "is neither a time from now, as 90d, nor an RFC 3339 time")
-	}
-	return now.Add(d).UTC().Truncate(time.Second), nil
 }
 
 // RotateInput is the request for a new secret. The body may be left out.
@@ -268,14 +251,10 @@ type graceBody struct {
 
 // duration returns the grace, zero for none.
 func (b *graceBody) duration() (time.Duration, error) {
-	if b == nil || b.Grace == "" || b.Grace == "0" {
+	if b == nil {
 		return 0, nil
 	}
-	grace, err := config.ParseDuration(b.Grace)
-	if err != nil || grace < 0 {
-		return 0, invalid("/grace", "is not a time as 90s, 24h or 7d")
-	}
-	return grace, nil
+	return input.Grace(b.Grace)
 }
 
 func (a *api) rotateKey(ctx context.Context, who access.Actor, in *RotateInput, own bool) (*keyOutput, error) {

@@ -3,15 +3,13 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"keyward/authz"
 	"keyward/manage"
 	"keyward/manage/access"
-	"keyward/manage/fault"
+	"keyward/manage/input"
 	"keyward/manage/mergepatch"
-	"keyward/manage/problem"
 	"keyward/store"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -105,19 +103,19 @@ func (in *KeyPatch) patch(now time.Time) (p manage.KeyPatch, err error) {
 	}
 	if b.Paths.Sent {
 		if b.Paths.Value != nil && len(b.Paths.Value) == 0 {
-			return p, invalid("/paths", "is empty, which would be anywhere: null says so")
+			return p, input.Invalid("/paths", "is empty, which would be anywhere: null says so")
 		}
 		p.Paths = &b.Paths.Value
 	}
 	if b.Expires.Sent {
-		expires, err := expiry(b.Expires.Value, now)
+		expires, err := input.Expiry(b.Expires.Value, now)
 		if err != nil {
 			return p, err
 		}
 		p.Expires = &expires
 	}
 	if b.CIDRs.Sent {
-		networks, err := parseNetworks(b.CIDRs.Value)
+		networks, err := input.Networks(b.CIDRs.Value)
 		if err != nil {
 			return p, err
 		}
@@ -126,30 +124,10 @@ func (in *KeyPatch) patch(now time.Time) (p manage.KeyPatch, err error) {
 	return p, nil
 }
 
-// parseNetworks reads the networks of a key's clients.
-func parseNetworks(texts []string) ([]netip.Prefix, error) {
-	var networks []netip.Prefix
-	for _, text := range texts {
-		network, err := authz.ParseNetwork(text)
-		if err != nil {
-			return nil, invalid("/cidrs", err.Error())
-		}
-		networks = append(networks, network)
-	}
-	return networks, nil
-}
-
 // cannotRemove returns the problem of a member that is null and must not be.
 func cannotRemove(members map[string]mergepatch.Member) error {
 	if name := mergepatch.Removed(members); name != "" {
-		return invalid("/"+name, "cannot be removed")
+		return input.Invalid("/"+name, "cannot be removed")
 	}
 	return nil
-}
-
-// invalid is the problem of one member.
-func invalid(pointer, detail string) *problem.Problem {
-	p := problem.New(fault.Invalid, "the request has members that cannot be accepted")
-	p.Errors = []fault.FieldError{{Pointer: pointer, Detail: detail}}
-	return p
 }

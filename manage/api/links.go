@@ -7,8 +7,11 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/urlpath"
 	"keyward/manage/access"
 	"keyward/manage/fault"
+	"keyward/manage/gate"
+	"keyward/manage/input"
 	"keyward/manage/problem"
 	"keyward/manage/session"
 	"keyward/manage/state"
@@ -33,6 +36,24 @@ func linkOf(r *http.Request) (state.Purpose, authz.Secret, bool) {
 	return "", authz.Secret{}, false
 }
 
+// Serves reports whether a request is one for the API. A one-time link is a page as well:
+// a browser asks for HTML and sends a form. A target that programs could read differently
+// is not a page's.
+func Serves(r *http.Request) bool {
+	target, _, _ := strings.Cut(r.RequestURI, "?")
+	if _, err := urlpath.Parse(target, urlpath.Rules{}); err != nil || r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/") {
+		return true
+	}
+	if _, _, isLink := linkOf(r); !isLink {
+		return false
+	}
+	if changes(r) {
+		kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+		return kind != "application/x-www-form-urlencoded"
+	}
+	return !strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
 const crossOriginDetail = "a change needs Sec-Fetch-Site: same-origin, or an Origin that is the console's public_url"
 
 // changes reports whether the request may change something.
@@ -43,12 +64,11 @@ func changes(r *http.Request) bool {
 // serveLink serves a request to a one-time link. The code is verified before the body
 // is read, and those who have none share the places of one caller.
 func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Purpose, token authz.Secret) {
-	const strangers = "" // no caller has that name
-	if !a.shares.take(strangers) {
+	if !a.Gate.Take(gate.Stranger) {
 		overload(w, "too many requests to links are being served")
 		return
 	}
-	defer a.shares.give(strangers)
+	defer a.Gate.Give(gate.Stranger)
 	if !a.hasOperation(r) {
 		a.serve(w, r)
 		return
@@ -57,11 +77,11 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 		problem.New(problem.CrossOrigin, crossOriginDetail).Write(w)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTime)
+	ctx, cancel := context.WithTimeout(r.Context(), gate.RequestTime)
 	defer cancel()
 	link, denial := a.AuthenticateLink(r, purpose, token)
 	if denial != nil {
-		denial.writeOfLink(w)
+		writeLinkDenial(w, denial)
 		return
 	}
 	p := ambiguous(r)
@@ -75,15 +95,15 @@ func (a *api) serveLink(w http.ResponseWriter, r *http.Request, purpose state.Pu
 	a.serve(w, r.WithContext(context.WithValue(ctx, callKey{}, &call{log: a.Log, link: link, token: token})))
 }
 
-// writeOfLink writes the denial of a link: one that is not good is not there.
-func (d *Denial) writeOfLink(w http.ResponseWriter) {
+// writeLinkDenial writes the denial of a link: one that is not good is not there.
+func writeLinkDenial(w http.ResponseWriter, d *gate.Denial) {
 	if d.Status == http.StatusUnauthorized {
 		p := problem.New(fault.NotFound, "the link is not valid: it was used, has expired, or has been replaced")
 		p.DecisionID = d.DecisionID
 		p.Write(w)
 		return
 	}
-	d.write(w)
+	writeDenial(w, d)
 }
 
 // LinkCode is the code in the path of a link.
@@ -125,7 +145,7 @@ func (a *api) registerLinks(h huma.API) {
 				Password string `json:"password" doc:"8 to 72 bytes." writeOnly:"true"`
 			}
 		}) (*setUpOutput, error) {
-			if err := checkAddressable("user", in.Body.Name); err != nil {
+			if err := input.Addressable("user", in.Body.Name); err != nil {
 				return nil, err
 			}
 			c := callOf(ctx)

@@ -68,7 +68,11 @@ func add[I, O any](h huma.API, o operation, call func(context.Context, access.Ac
 	huma.Register(h, op, func(ctx context.Context, in *I) (*O, error) {
 		reached(ctx)
 		out, err := call(ctx, actorOf(ctx), in)
-		if c := callOf(ctx); c != nil {
+		c := callOf(ctx)
+		if c != nil && c.madeMeanwhile(ctx, err) {
+			out, err = call(ctx, actorOf(ctx), in)
+		}
+		if c != nil {
 			c.authorized(err)
 			c.failure(o.id, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"keyward/manage/access"
+	"keyward/manage/input"
 	"keyward/manage/mergepatch"
 	"keyward/manage/registry"
 	"keyward/store"
@@ -102,7 +103,7 @@ func (a *api) createProject(ctx context.Context, who access.Actor, in newProject
 		return asProjectOutput(&r, err)
 	}
 	if err == nil {
-		err = checkAddressable("project", in.Name)
+		err = input.Addressable("project", in.Name)
 	}
 	if err != nil {
 		return nil, err

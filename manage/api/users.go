@@ -3,14 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"keyward/authz"
-	"keyward/authz/urlpath"
 	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/input"
 	"keyward/manage/mergepatch"
 	"keyward/manage/state"
 	"keyward/store"
@@ -111,9 +109,9 @@ func (a *api) setPassword(ctx context.Context, who access.Actor, in *PasswordInp
 	ref := manage.UserRef{Name: in.Name, IfMatch: in.version()}
 	switch {
 	case in.Body.Link == (in.Body.Password != nil):
-		return nil, invalid("", "wants either password, or link: true")
+		return nil, input.Invalid("", "wants either password, or link: true")
 	case !in.Body.Link:
-		return &passwordOutput{Status: http.StatusNoContent}, a.Service().SetPassword(ctx, who, ref, authz.NewSecret(*in.Body.Password))
+		return &passwordOutput{Status: http.StatusNoContent}, a.Service().SetPassword(ctx, who, ref, authz.NewSecret(*in.Body.Password), false)
 	}
 	token, code, err := a.Accounts().CreatePasswordLink(ctx, who, ref)
 	if err != nil {
@@ -143,7 +141,7 @@ func (a *api) createUser(ctx context.Context, who access.Actor, in newUser) (*us
 		r, err := a.Service().User(ctx, who, in.Name)
 		return asUserOutput(&r, err)
 	}
-	if err := checkAddressable("user", in.Name); err != nil {
+	if err := input.Addressable("user", in.Name); err != nil {
 		return nil, err
 	}
 	input := manage.UserInput{Name: in.Name, Scopes: in.Scopes, Paths: in.Paths, Disabled: in.Disabled, MustChange: in.MustChange, Service: in.Service}
@@ -153,16 +151,6 @@ func (a *api) createUser(ctx context.Context, who access.Actor, in newUser) (*us
 	}
 	r, err := a.Service().CreateUser(ctx, who, input)
 	return asUserOutput(&r, err)
-}
-
-// checkAddressable refuses the name of a record of that kind where a request about it
-// would not pass the rules for paths.
-func checkAddressable(kind, name string) error {
-	target := &url.URL{Path: "/api/v1/" + name}
-	if _, err := urlpath.Parse(target.EscapedPath(), urlpath.Rules{}); err != nil || strings.Contains(name, "/") {
-		return invalid("/name", "cannot be a part of a path: the API could not show, change or delete the "+kind)
-	}
-	return nil
 }
 
 // UserPatch is a merge patch (RFC 7396) of a user.

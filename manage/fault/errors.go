@@ -49,9 +49,6 @@ func (e *Error) IsRefusal() bool {
 	return e.Hidden || e.Code == Forbidden || e.Code == BeyondCaller || e.Code == Invalid || e.Code == Reauthenticate
 }
 
-// ErrDryRun is the cause of the Error of a call that may be made, and was not.
-var ErrDryRun = errors.New("dry run: nothing was changed")
-
 // Permitted reports whether the actor may ask for what failed: only the records, as
 // they are now, stand against it.
 func (e *Error) Permitted() bool {

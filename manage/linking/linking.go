@@ -5,31 +5,25 @@ import (
 	"errors"
 	"net/url"
 	"strings"
-	"time"
 
 	"keyward/authz/urlpath"
 	"keyward/manage/access"
+	"keyward/manage/changes"
 	"keyward/manage/fault"
+	"keyward/manage/registry"
 	"keyward/store"
 	"keyward/store/audit"
 )
 
 // Config is what changes of users go through.
 type Config struct {
+	registry.Steps
 	// Edit is the store's Edit of users. For an actor who has a credential, EditFor looks
 	// at it again.
 	Edit    func(ctx context.Context, edit func(store.Tx[store.UserRecord]) error) error
 	EditFor func(ctx context.Context, a access.Actor, edit func(store.Tx[store.UserRecord]) error) error
 	// Put puts what a change makes of a user, if the actor may make it.
 	Put func(a access.Actor, tx store.Tx[store.UserRecord], action audit.Action, before, after *store.UserRecord) error
-	// Changes is what the audit log shows of a change.
-	Changes func(before, after *store.UserRecord) []audit.Change
-	// Finish is the end of every change, of the number seq: a refusal is recorded, and a
-	// change is in force in this process before it is reported.
-	Finish func(ctx context.Context, a access.Actor, action audit.Action, name string, seq int64, err error) error
-	// MayMakeSecret refuses an actor whose session is too old to give access to others.
-	MayMakeSecret func(a access.Actor) error
-	Now           func() time.Time
 }
 
 // Identities finds the users of identities, and links them.
@@ -83,7 +77,7 @@ func (l *Identities) UserOf(ctx context.Context, call access.Call, id access.Ide
 		if action == audit.UserCreate {
 			after.CreatedBy = a.Creator()
 		}
-		tx.Put(&after, a.Entry(action, after.Name, l.cfg.Changes(&before, &after)))
+		tx.Put(&after, a.Entry(action, after.Name, changes.User(&before, &after)))
 		return nil
 	})
 	if err == nil && action != "" {

@@ -163,7 +163,7 @@ func (cs *Clients) RotateClient(ctx context.Context, a access.Actor, ref ClientR
 			r.Previous = nil
 			r.EndTokens()
 		}
-		r.Rotated, r.At = now, now
+		r.Rotated, r.At = store.RotatedAt(now, store.Latest(r.Created, r.Rotated)), now
 		secret, err = cs.newSecret(r)
 		return err
 	})

@@ -35,9 +35,10 @@ type Operation struct {
 type Attempt struct {
 	// RecordID is the id that the record gets, or may have already.
 	RecordID string
-	// Resumed means that an earlier attempt ended without a result. The caller asks
-	// whether the record exists: if it does, the operation was done and the attempt
-	// is finished; if not, the operation is carried out, with this RecordID.
+	// Resumed means that an earlier attempt ended without a result, or has outlived its
+	// lease. The caller asks whether it made its change: if it did, the attempt is
+	// finished; if not, the operation is carried out, with this RecordID. Such an attempt
+	// is not abandoned: the earlier one may be about to make the change.
 	Resumed bool
 	// Answer is the stored answer if the operation was done, else nil.
 	Answer []byte

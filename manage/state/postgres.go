@@ -99,14 +99,14 @@ func (p *postgres) reader(ctx context.Context) (queries, context.CancelFunc) {
 	return queries{ctx, p.reading, &postgresDialect}, cancel
 }
 
-// stateLock is the advisory lock that a transaction of the state has from its beginning
-// until it ends. Each statement sees what was committed before it (READ COMMITTED), so
-// those behind the lock see all earlier transactions.
-const stateLock = database.WritersLock + 8
-
-const takeStateLock = `SELECT set_config('idle_in_transaction_session_timeout', $1::text, true),
-	set_config('synchronous_commit', CASE WHEN $2::boolean THEN current_setting('synchronous_commit') ELSE 'off' END, true),
-	pg_advisory_xact_lock($3::bigint)::text, (extract(epoch FROM clock_timestamp()) * 1000)::bigint`
+// takeStateLock takes the lock that a transaction of the state has from its beginning until
+// it ends, and reads the time then. Each statement sees what was committed before it (READ
+// COMMITTED), so those behind the lock see all earlier transactions.
+const takeStateLock = `WITH lock AS MATERIALIZED (SELECT FROM state_lock FOR UPDATE)
+	SELECT set_config('idle_in_transaction_session_timeout', $1::text, true),
+		set_config('synchronous_commit', CASE WHEN $2::boolean THEN current_setting('synchronous_commit') ELSE 'off' END, true),
+		(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+	FROM lock`
 
 // begin begins a transaction and waits for the lock. If the caller gives up, so does the
 // transaction, until its commit.
@@ -122,8 +122,8 @@ func (p *postgres) begin(ctx context.Context, survives durability) (*transaction
 	}
 	rollback := func() { _ = tx.Rollback(); end() } // what failed before says more
 	var now int64
-	var idle, commits, lock string
-	err = tx.QueryRowContext(ctx, takeStateLock, idleTimeout, bool(survives), stateLock).Scan(&idle, &commits, &lock, &now)
+	var idle, commits string
+	err = tx.QueryRowContext(ctx, takeStateLock, idleTimeout, bool(survives)).Scan(&idle, &commits, &now)
 	if err != nil {
 		rollback()
 		return nil, unavailable(caller, err)

@@ -154,8 +154,8 @@ func (s Sessions) scan(row interface{ Scan(dest ...any) error }) (Session, error
 	if err := row.Scan(&session.ID, &session.User, &session.Method, &roles, &session.Address, &login, &seen, &expires); err != nil {
 		return Session{}, err
 	}
-	if err := json.Unmarshal(roles, &session.Roles); err != nil {
-		return Session{}, fmt.Errorf("reading the roles of session %s: %w", session.ID, err)
+	if json.Unmarshal(roles, &session.Roles) != nil {
+		session.Roles = nil // one that cannot be read is listed and ended as any other, and may less
 	}
 	session.Login, session.Seen, session.Expires = toTime(login), toTime(seen), toTime(expires)
 	if end := s.end(session); end.Before(session.Expires) {
@@ -241,7 +241,7 @@ func (s Sessions) List(ctx context.Context, user string) ([]Session, error) {
 func (s Sessions) list(ctx context.Context, user string) ([]Session, error) {
 	q, done := s.db.storage.reader(ctx)
 	defer done()
-	rows, err := q.rows(selectSession+`WHERE "user" = ?1 ORDER BY seen DESC, id`, user)
+	rows, err := q.rows(selectSession+`WHERE "user" = ?1 ORDER BY seen DESC, id LIMIT ?2`, user, maxSessionsPerUser)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -263,5 +264,46 @@ func testSessionsPerUser(t *testing.T, newPlace newPlace) {
 	}
 	if n := rows(t, db, "state_session"); n != maxSessionsPerUser+1 {
 		t.Errorf("%d sessions", n)
+	}
+}
+
+// TestUnreadableSession: a row that this program did not write is a session without
+// roles, which hides no other one and can be shown and ended.
+func TestUnreadableSession(t *testing.T) { onEach(t, testUnreadableSession) }
+
+func testUnreadableSession(t *testing.T, newPlace newPlace) {
+	db := newPlace(t).open(t, newClock())
+	login(t, db, Login{User: "ada", Roles: []string{"keyward:admin"}})
+	spoilt, _ := login(t, db, Login{User: "ada", Roles: []string{"keyward:admin"}})
+	for what, set := range map[string]string{
+		"roles": `roles = '["keyward:admin"'`, "roles of another type": `roles = '[1]'`, "late": `seen = 9223372036854775807, login = 9223372036854775807, expires = 9223372036854775807`,
+		"early": `seen = -9223372036854775808, login = -9223372036854775808`,
+	} {
+		_, err := db.changeOne(t.Context(), processExit, 0, `UPDATE state_session SET `+set+` WHERE id = ?1`, spoilt.ID)
+		want(t, what, err, nil)
+		sessions, err := db.Sessions.List(t.Context(), "ada")
+		want(t, what, err, nil)
+		for _, session := range sessions {
+			_, err := json.Marshal(session)
+			want(t, what, err, nil)
+			if other := session.ID != spoilt.ID; other != (len(session.Roles) == 1) && strings.Contains(what, "roles") {
+				t.Errorf("%s: %+v", what, session)
+			}
+		}
+		if len(sessions) == 0 {
+			t.Errorf("%s: no session is listed", what)
+		}
+	}
+	want(t, "end", db.Sessions.End(t.Context(), 0, "ada", spoilt.ID), nil)
+	hash := "convert_to(i::text, 'UTF8')"
+	if _, file := db.storage.(*stateFile); file {
+		hash = "CAST(i AS BLOB)"
+	}
+	_, err := db.changeOne(t.Context(), processExit, 0, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+		INSERT INTO state_session (hash, id, "user", login_method, roles, address, login, seen, expires)
+		SELECT `+hash+`, 's_' || CAST(i AS TEXT), 'ada', 'password', 'null', '', login, seen, expires FROM n, state_session AS s WHERE s."user" = 'ada'`, 2*maxSessionsPerUser)
+	want(t, "more than a user has", err, nil)
+	if sessions, err := db.Sessions.List(t.Context(), "ada"); len(sessions) != maxSessionsPerUser || err != nil {
+		t.Errorf("%d sessions, %v", len(sessions), err)
 	}
 }

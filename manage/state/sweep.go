@@ -43,4 +43,13 @@ func (db *DB) sweep(ctx context.Context, statement string, args ...any) error {
 // to a millisecond early.
 func toMillis(t time.Time) int64 { return t.UnixMilli() }
 
-func toTime(millis int64) time.Time { return time.UnixMilli(millis).UTC() }
+// The times that can be written as RFC 3339 (and so in JSON) and reckoned with: those of
+// a row that another program wrote may be any.
+const (
+	minMillis = -62135596800000 // of the year 1
+	maxMillis = 253370764800000 // of the year 9999
+)
+
+func toTime(millis int64) time.Time {
+	return time.UnixMilli(min(max(millis, minMillis), maxMillis)).UTC()
+}

@@ -130,7 +130,7 @@ func (t *LineTransaction) torn() (bool, error) {
 		return true, nil // too long a line to see its start: read the file
 	}
 	last := line[i+1:]
-	return bytes.HasPrefix(last, leftMark) || bytes.HasPrefix(last, batchMark), nil
+	return OfBatch(last), nil
 }
 
 // Append appends the lines that body writes and makes them durable. The first
@@ -158,6 +158,11 @@ func (t *LineTransaction) Rewrite(body func(io.Writer) error) error {
 		}
 		return body(w)
 	})
+}
+
+// OfBatch reports whether readers take the line for one of a batch, or for its beginning.
+func OfBatch(line []byte) bool {
+	return bytes.HasPrefix(line, leftMark) || bytes.HasPrefix(line, batchMark)
 }
 
 // Unbatched returns a line of a batch as it is outside of one.

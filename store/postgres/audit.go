@@ -23,6 +23,8 @@ type AuditLog struct {
 	targets map[string]ChangeStore // where changes are kept, by what they are of
 	behind  []*audit.Entry         // of changes that were made while the database was unavailable
 	why     error                  // why it was
+
+	openAfter int64 // the number after which open entries are read next
 }
 
 // Append implements store.AuditLog.
@@ -102,7 +104,7 @@ func (l *AuditLog) Unwritten() (entries int, why error) {
 	return len(l.behind), l.why
 }
 
-const selectEntries = `SELECT seq, line FROM audit WHERE ($1::bigint = 0 OR seq %s $1::bigint)
+var selectEntries = `SELECT ` + entryRowColumns + ` FROM audit WHERE seq > 0 AND ($1::bigint = 0 OR seq %s $1::bigint)
 	AND ($2::text = '' OR actor = $2::text OR actor_key = $2::text) AND ($3::text = '' OR target = $3::text)
 	AND ($4::text = '' OR action = $4::text) AND ($5::text = '' OR operation = $5::text)
 	AND (NOT $6::boolean OR time >= $7::timestamptz) ORDER BY seq %s LIMIT $8::bigint`
@@ -124,10 +126,7 @@ func (l *AuditLog) List(ctx context.Context, filter store.AuditFilter, page stor
 			return nil, "", err
 		}
 		for i := range rows {
-			e, err := audit.Decode([]byte(rows[i].line))
-			if err != nil {
-				return nil, "", fmt.Errorf("entry %d of the audit log: %w", rows[i].seq, err)
-			}
+			e := rows[i].entry()
 			if !filter.Match(&e) {
 				continue
 			}
@@ -158,12 +157,6 @@ func numberOf(page store.Page) (int64, error) {
 	return 0, fmt.Errorf("%w: not a cursor of the audit log", store.ErrInvalid)
 }
 
-// entryRow is a row of the audit log.
-type entryRow struct {
-	seq  int64
-	line string
-}
-
 // rows returns the first rows behind a number, at most limit.
 func (l *AuditLog) rows(ctx context.Context, f *store.AuditFilter, after int64, newestFirst bool, limit int) ([]entryRow, error) {
 	compare, order := ">", "ASC"
@@ -178,7 +171,7 @@ func (l *AuditLog) rows(ctx context.Context, f *store.AuditFilter, after int64, 
 		return nil, database.Failed(ctx, err)
 	}
 	all, err := pgx.CollectRows(found, func(r pgx.CollectableRow) (row entryRow, err error) {
-		err = r.Scan(&row.seq, &row.line)
+		err = r.Scan(row.destinations()...)
 		return row, err
 	})
 	return all, database.Failed(ctx, err)

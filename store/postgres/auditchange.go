@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
@@ -93,42 +92,82 @@ func (w *writer) checkOpen(seq int64) error {
 	return w.fail(err)
 }
 
-// An entry that is open for longer than a writer may take is one of a writer that died.
-const selectAbandoned = `SELECT seq, line FROM audit WHERE open_since < clock_timestamp() - interval '2 minutes' ORDER BY seq`
+// What is open is read in pages, of which each write has one: a login that was taken over
+// may have left any number of entries, and must not hold up others. An entry that is open
+// for longer than a writer may take is one of a writer that died.
+const abandonedAtOnce = 100
+
+var selectOpen = `SELECT ` + entryRowColumns + `, open_since < clock_timestamp() - interval '2 minutes' FROM audit
+	WHERE open_since IS NOT NULL AND seq > $1::bigint ORDER BY seq LIMIT $2::bigint`
 
 // closeAbandoned closes the entries of writers that died before they could.
 func (l *AuditLog) closeAbandoned(w *writer) error {
-	found, err := w.tx.Query(w.ctx, selectAbandoned)
+	l.mu.Lock()
+	after, knows := l.openAfter, len(l.targets) > 0
+	l.mu.Unlock()
+	if !knows {
+		return nil // another process does
+	}
+	found, err := w.tx.Query(w.ctx, selectOpen, after, int64(abandonedAtOnce))
 	if err != nil {
 		return w.fail(err)
 	}
-	rows, err := pgx.CollectRows(found, func(r pgx.CollectableRow) (row entryRow, err error) {
-		err = r.Scan(&row.seq, &row.line)
+	rows, err := pgx.CollectRows(found, func(r pgx.CollectableRow) (row openRow, err error) {
+		err = r.Scan(append(row.destinations(), &row.abandoned)...)
 		return row, err
 	})
 	if err != nil {
 		return w.fail(err)
 	}
-	for _, row := range rows {
-		e, err := audit.Decode([]byte(row.line))
-		if err != nil {
-			return fmt.Errorf("entry %d of the audit log: %w", row.seq, err)
+	after = 0
+	if len(rows) == abandonedAtOnce {
+		after = rows[len(rows)-1].seq
+	}
+	l.mu.Lock()
+	l.openAfter = after
+	l.mu.Unlock()
+	for i := range rows {
+		if !rows[i].abandoned {
+			continue
 		}
-		l.mu.Lock()
-		target := l.targets[e.Action.Kind()]
-		l.mu.Unlock()
-		if target == nil {
-			continue // another process knows
-		}
-		made, err := target.Made(e.Seq)
-		if err != nil {
-			return err
-		}
-		if err := w.closeEntry(&e, made); err != nil {
+		if err := l.closeRow(w, &rows[i].entryRow); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// openRow is the row of an open entry.
+type openRow struct {
+	entryRow
+	abandoned bool
+}
+
+// closeRow closes the entry of a row by what became of its change. One that cannot be read
+// is of no change that is known: it is closed as not done, and keeps its line.
+func (l *AuditLog) closeRow(w *writer, row *entryRow) error {
+	e, err := row.decode()
+	if err != nil {
+		return w.closeSeq(row.seq, audit.NotDone, nil)
+	}
+	l.mu.Lock()
+	target := l.targets[e.Action.Kind()]
+	l.mu.Unlock()
+	if target == nil {
+		return nil // another process knows
+	}
+	made, err := target.Made(e.Seq)
+	if err != nil {
+		return err
+	}
+	if !made {
+		e.Outcome = audit.NotDone
+	}
+	line, err := e.Line()
+	if err != nil {
+		line = nil // it has what this version cannot write
+	}
+	return w.closeSeq(row.seq, e.Outcome, line)
 }
 
 var _ store.AuditLog = (*AuditLog)(nil)

@@ -3,13 +3,16 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
+	"keyward/internal/postgrestest"
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/postgres/database"
@@ -209,5 +212,112 @@ func TestChangeClosedMeanwhile(t *testing.T) {
 	})
 	if all := entriesOf(t, other); !errors.Is(err, store.ErrAudit) || len(all) != 1 || all[0].Outcome != audit.NotDone {
 		t.Errorf("%v, %+v", err, all)
+	}
+}
+
+// insertOpen writes the row of an entry that has been open for an hour, as a login of a
+// console can.
+func insertOpen(t *testing.T, cfg database.Config, seq int64, action, line string) {
+	t.Helper()
+	postgrestest.Exec(t, cfg, `INSERT INTO audit (seq, change_id, time, actor, actor_key, action, target, outcome, operation, line, open_since)
+		VALUES ($1::bigint, gen_random_uuid(), now(), E'eve\u202e', '', $2::text, 'alice', 'done', 'op', $3::text, clock_timestamp() - interval '1 hour')`, seq, action, line)
+	postgrestest.Exec(t, cfg, `UPDATE meta SET last_seq = $1::bigint WHERE last_seq < $1::bigint`, seq)
+}
+
+// unreadableLines are lines that no entry of the number 2 has.
+var unreadableLines = map[string]string{
+	"empty": "", "no JSON": "{", "another type": `{"seq":"2"}`, "no outcome": `{"seq":2,"action":"link.create"}`,
+	"number of another entry": `{"seq":1,"time":"2026-01-02T03:04:05Z","action":"link.create","via":"api","outcome":"done"}`,
+	"number of none":          `{"seq":-2,"time":"2026-01-02T03:04:05Z","action":"link.create","via":"api","outcome":"done"}`,
+	"no time":                 `{"seq":2,"time":"infinity","action":"link.create","via":"api","outcome":"done"}`,
+	"long":                    `{"seq":2,"time":"2026-01-02T03:04:05Z","action":"link.create","via":"api","outcome":"done","reason":"` + strings.Repeat("x", audit.MaxLine) + `"}`,
+}
+
+// TestUnreadableOpenEntry: an open entry that cannot be read is closed as not done, and is
+// listed by its columns. It stops no change, and no list.
+func TestUnreadableOpenEntry(t *testing.T) {
+	for what, line := range unreadableLines {
+		t.Run(what, func(t *testing.T) {
+			cfg := server.Emptied(t)
+			s := openStore(t, cfg)
+			s.Audit().Watch("link", made{2})
+			if err := s.Audit().Append(t.Context(), anEntry(audit.Read, "one")); err != nil {
+				t.Fatal(err)
+			}
+			insertOpen(t, cfg, 2, "link.create", line)
+			for range 2 {
+				if err := s.Audit().Change(t.Context(), anEntry(audit.LinkCreate, "bob"), func(int64) error { return nil }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			all := entriesOf(t, s)
+			if got := outcomes(all); openEntries(t, s) != 0 || !slices.Equal(got, []audit.Outcome{audit.Done, audit.NotDone, audit.Done, audit.Done}) {
+				t.Fatalf("%d are open: %q", openEntries(t, s), got)
+			}
+			if e := all[1]; e.Seq != 2 || e.Actor != "eve\u202e" || e.Action != audit.LinkCreate || e.Record != "alice" || e.Operation != "op" || e.Reason != unreadable || e.Time.IsZero() {
+				t.Errorf("%+v", e)
+			}
+			page, next, err := s.Audit().List(t.Context(), store.AuditFilter{Operation: "op"}, store.Page{Limit: 1, NewestFirst: true})
+			if err != nil || len(page) != 1 || next != "" {
+				t.Errorf("a page: %+v, %q, %v", page, next, err)
+			}
+		})
+	}
+}
+
+// TestUnwritableOpenEntry: an entry that can be read, and not be written again, is closed
+// by what became of its change.
+func TestUnwritableOpenEntry(t *testing.T) {
+	cfg := server.Emptied(t)
+	s := openStore(t, cfg)
+	s.Audit().Watch("link", made{1})
+	for seq := range int64(2) {
+		insertOpen(t, cfg, seq+1, "link.later", fmt.Sprintf(`{"seq":%d,"time":"2026-01-02T03:04:05Z","action":"link.later","via":"later","outcome":"done"}`, seq+1))
+	}
+	if err := s.Audit().Append(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := outcomes(entriesOf(t, s)); openEntries(t, s) != 0 || !slices.Equal(got, []audit.Outcome{audit.Done, audit.NotDone}) {
+		t.Errorf("%d are open: %q", openEntries(t, s), got)
+	}
+}
+
+// TestUnreadableTimes: no time of a row hides the others, or cannot be shown.
+func TestUnreadableTimes(t *testing.T) {
+	cfg := server.Emptied(t)
+	s := openStore(t, cfg)
+	for i, at := range []string{"infinity", "-infinity", "294276-12-31", "4713-01-01 BC", "2026-01-02 03:04:05Z"} {
+		insertOpen(t, cfg, int64(i+1), "link.create", "")
+		postgrestest.Exec(t, cfg, `UPDATE audit SET time = $2::text::timestamptz WHERE seq = $1::bigint`, i+1, at)
+	}
+	for _, e := range entriesOf(t, s) {
+		if text, err := json.Marshal(e); err != nil || e.Time.IsZero() != (e.Seq < 5) {
+			t.Errorf("%s, %v", text, err)
+		}
+	}
+}
+
+// TestManyOpenEntries: however many entries are open, a change reads a page of them, and
+// later ones the others.
+func TestManyOpenEntries(t *testing.T) {
+	cfg := server.Emptied(t)
+	s := openStore(t, cfg)
+	s.Audit().Watch("link", made(nil))
+	const pages = 3
+	postgrestest.Exec(t, cfg, `INSERT INTO audit (seq, change_id, time, actor, actor_key, action, target, outcome, operation, line, open_since)
+		SELECT n, gen_random_uuid(), now(), '', '', 'later.kind', '', 'done', '', json_build_object('seq', n, 'action', 'later.kind', 'outcome', 'done'), clock_timestamp() - interval '1 hour'
+		FROM generate_series(1::bigint, $1::bigint) AS n`, pages*abandonedAtOnce)
+	postgrestest.Exec(t, cfg, `UPDATE meta SET last_seq = $1::bigint`, pages*abandonedAtOnce)
+	insertOpen(t, cfg, pages*abandonedAtOnce+1, "link.create", "")
+	for i := range pages + 1 {
+		if n := openEntries(t, s); n != pages*abandonedAtOnce+1 {
+			t.Fatalf("after %d changes %d entries are open", i, n)
+		}
+		if err := s.Audit().Append(t.Context(), anEntry(audit.Read, "one")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := openEntries(t, s); n != pages*abandonedAtOnce {
+		t.Errorf("%d entries are open", n)
 	}
 }

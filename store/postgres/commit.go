@@ -28,11 +28,13 @@ func (e *rolledBackError) Error() string {
 
 func (e *rolledBackError) Unwrap() []error { return []error{database.ErrUnavailable, e.cause} }
 
-// conclude stores the last number, and notifies the replicas with the commit.
+// conclude stores the last number, if no row has it, and notifies the replicas with the
+// commit. Any login can fill the queue of notifications, and a commit that notifies fails
+// once it is full: replicas find the change by polling then.
 func (w *writer) conclude() error {
 	batch := &pgx.Batch{}
-	batch.Queue(`UPDATE meta SET last_seq = $1::bigint`, w.last)
-	batch.Queue(`SELECT pg_notify('keyward_journal', $1::text)`, fmt.Sprint(w.last))
+	batch.Queue(`UPDATE meta SET last_seq = $1::bigint WHERE last_seq < $1::bigint`, w.last)
+	batch.Queue(`SELECT pg_notify('keyward_journal', $1::text) WHERE pg_notification_queue_usage() < 0.5`, fmt.Sprint(w.last))
 	return w.send(batch)
 }
 
@@ -79,7 +81,7 @@ func (s *Store) wasMade(ctx context.Context, seq int64, id string) (bool, error)
 // for a standby, this commit is answered after the standby has the change, too.
 func (s *Store) lookUp(ctx context.Context, seq int64, id string) (made bool, err error) {
 	err = pgx.BeginFunc(ctx, s.db.Pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1::bigint)`, database.WritersLock); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT FROM meta FOR UPDATE`); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE meta SET last_seq = last_seq`); err != nil {

@@ -108,8 +108,16 @@ func (w *writer) closeEntry(e *audit.Entry, made bool) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", store.ErrAudit, err)
 	}
+	return w.closeSeq(closed.Seq, closed.Outcome, line)
+}
+
+// closeSeq closes the entry of that number. A nil line leaves the one that it has.
+func (w *writer) closeSeq(seq int64, outcome audit.Outcome, line []byte) error {
+	var text *string
+	if line != nil {
+		text = new(withoutNewline(line))
+	}
 	batch := &pgx.Batch{}
-	batch.Queue(`UPDATE audit SET outcome = $2::text, line = $3::text, open_since = NULL WHERE seq = $1::bigint`,
-		closed.Seq, string(closed.Outcome), withoutNewline(line))
+	batch.Queue(`UPDATE audit SET outcome = $2::text, line = coalesce($3::text, line), open_since = NULL WHERE seq = $1::bigint`, seq, string(outcome), text)
 	return w.send(batch)
 }

@@ -85,7 +85,9 @@ func (k *kind[R]) upsert(rows []*written[R]) (sql string, args []any) {
 	for i, c := range k.allColumns() {
 		names = append(names, c.name)
 		arrays = append(arrays, fmt.Sprintf("$%d::%s[]", i+1, c.of))
-		sets = append(sets, c.name+" = excluded."+c.name)
+		if c.name != "id" {
+			sets = append(sets, c.name+" = excluded."+c.name)
+		}
 		args = append(args, c.values(rows))
 	}
 	sql = "INSERT INTO " + k.table + " (" + strings.Join(names, ", ") + ") SELECT * FROM unnest(" + strings.Join(arrays, ", ") + ")"

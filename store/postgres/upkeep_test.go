@@ -97,13 +97,13 @@ func TestCutAudit(t *testing.T) {
 		days int
 		open bool
 	}{{500, false}, {500, true}, {399, false}, {401, false}, {0, false}} {
-		postgrestest.Exec(t, cfg, insert, i, e.days, e.open)
+		postgrestest.Exec(t, cfg, insert, i+1, e.days, e.open)
 	}
 	removed, err := upkeep.Run(t.Context(), asWriter(t, cfg).db, monthAndYear)
 	if err != nil || removed != (upkeep.Removed{Entries: 2}) {
 		t.Errorf("%+v, %v", removed, err)
 	}
-	if got := readText(t, postgrestest.Connect(t, cfg), `SELECT string_agg(seq::text, ',' ORDER BY seq) FROM audit`); got != "1,2,4" {
+	if got := readText(t, postgrestest.Connect(t, cfg), `SELECT string_agg(seq::text, ',' ORDER BY seq) FROM audit`); got != "2,3,5" {
 		t.Errorf("the entries %s stay", got)
 	}
 }
@@ -219,17 +219,21 @@ func TestUpkeepRights(t *testing.T) {
 func TestCutWaitsForWriters(t *testing.T) {
 	cfg := server.Database(t)
 	writer, upkeep := postgrestest.Connect(t, cfg), postgrestest.Connect(t, cfg)
-	if _, err := writer.Exec(t.Context(), `SELECT pg_advisory_lock($1::bigint)`, database.WritersLock); err != nil {
+	tx, err := writer.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM meta FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := upkeep.Exec(t.Context(), `SET lock_timeout = '50ms'`); err != nil {
 		t.Fatal(err)
 	}
-	_, err := upkeep.Exec(t.Context(), `SELECT keyward_cut_journal('30 days')`)
+	_, err = upkeep.Exec(t.Context(), `SELECT keyward_cut_journal('30 days')`)
 	if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "55P03" { // lock_not_available
 		t.Errorf("during a change: %v", err)
 	}
-	if _, err := writer.Exec(t.Context(), `SELECT pg_advisory_unlock($1::bigint)`, database.WritersLock); err != nil {
+	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := upkeep.Exec(t.Context(), `SELECT keyward_cut_journal('30 days')`); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	mathrand "math/rand/v2"
 	"time"
 
@@ -102,18 +103,41 @@ func (s *Store) tryWrite(ctx context.Context, do func(*writer) error) error {
 	return w.commit()
 }
 
-// begin waits for the lock, and reads what the numbers go on from. The database ends a
-// transaction that is idle for longer than that. Each statement sees what was committed
-// before it (READ COMMITTED), so the second sees all earlier writers.
+// begin waits for the lock that each writer has from before it takes a number until its
+// commit: that of the row of meta, which replicas may not take. Then it reads what the
+// numbers go on from. The database ends a transaction that is idle for longer than that.
+// Each statement sees what was committed before it (READ COMMITTED), so the second sees
+// all earlier writers.
 func (w *writer) begin(idle string) {
-	w.exec(`SELECT set_config('idle_in_transaction_session_timeout', $1::text, true), pg_advisory_xact_lock($2::bigint)`, idle, database.WritersLock)
+	w.exec(`SELECT set_config('idle_in_transaction_session_timeout', $1::text, true) FROM meta FOR UPDATE`, idle)
 	if w.failed != nil {
 		return
 	}
 	var err error
-	w.meta, err = w.store.db.Meta(w.ctx, w.tx)
+	if w.meta, err = w.store.db.Meta(w.ctx, w.tx); err == nil {
+		w.meta.LastSeq, err = w.lastNumber()
+	}
 	w.last = w.meta.LastSeq
 	_ = w.fail(err)
+}
+
+// errNumbers is a database in which a row has a number behind which there are too few.
+var errNumbers = errors.New("a number that no change can have had is in meta, journal or audit: the owner of the tables must remove it")
+
+// maxNumber bounds the last number, so that no transaction runs out of them.
+const maxNumber = math.MaxInt64 / 2
+
+const selectLastNumber = `SELECT greatest(0, last_seq, cut_seq, (SELECT max(seq) FROM journal), (SELECT max(seq) FROM audit)) FROM meta`
+
+// lastNumber is the last number that was taken. A last_seq that was set back by a login
+// that was taken over must not have a number given twice: replicas, which have passed it,
+// would never see the second line.
+func (w *writer) lastNumber() (last int64, err error) {
+	err = w.tx.QueryRow(w.ctx, selectLastNumber).Scan(&last)
+	if err == nil && last > maxNumber {
+		err = fmt.Errorf("%w: %w: %d", database.ErrSchema, errNumbers, last)
+	}
+	return last, err
 }
 
 // fail keeps the first error of the database, and returns err as one of this package.

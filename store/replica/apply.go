@@ -37,7 +37,8 @@ func (p *Puller) pull(ctx context.Context) (more bool, err error) {
 		return true, p.resync(ctx, reason)
 	}
 	began := p.cfg.Now()
-	page, err := p.read(ctx)
+	p.read = began
+	page, err := p.readPage(ctx)
 	if err == nil {
 		err = p.compare(&page)
 	}
@@ -60,10 +61,20 @@ func (p *Puller) pull(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	p.heardAt(began)
+	p.inVain = 0
+	p.noteBeyond(page.Beyond)
 	p.update(func(s *Status) {
 		s.Up, s.Err, s.Identity, s.Epoch, s.Applied, s.Last, s.Held = true, nil, page.Identity, page.Epoch, p.at, page.Last, p.held()
 	})
 	return p.at < page.Last, p.save(ctx)
+}
+
+// noteBeyond logs lines behind the last change, when there are others than before.
+func (p *Puller) noteBeyond(seq int64) {
+	if seq != p.beyond && seq != 0 {
+		p.cfg.Log.Error("the store's journal has lines behind the last change, which no Keyward has written: they are not applied", "seq", seq)
+	}
+	p.beyond = seq
 }
 
 // nothingHeld is for a restore that was accepted while the copies are what the database
@@ -81,10 +92,30 @@ func (p *Puller) nothingHeld(epoch string) error {
 	return nil
 }
 
-func (p *Puller) read(ctx context.Context) (Page, error) {
+func (p *Puller) readPage(ctx context.Context) (Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return p.cfg.Source.Read(ctx, p.at, pageLines)
+	page, err := p.cfg.Source.Read(ctx, p.at, pageLines)
+	page.confine()
+	return page, err
+}
+
+// confine leaves out what is behind the last change, and marks that only a copy has.
+func (page *Page) confine() {
+	if page.At != nil && page.At.Seq > page.Last {
+		page.At = nil
+	}
+	n := len(page.Lines)
+	for n > 0 && page.Lines[n-1].Seq > page.Last {
+		n--
+	}
+	page.Lines = page.Lines[:n]
+	for i := range page.Lines {
+		page.Lines[i].Text = unmarked(page.Lines[i].Text)
+	}
+	if page.At != nil {
+		page.At.Text = unmarked(page.At.Text)
+	}
 }
 
 // unfit returns why the copies cannot be continued by the journal.
@@ -108,7 +139,7 @@ func (p *Puller) unfit() (Reason, bool) {
 func (p *Puller) held() int {
 	n := 0
 	for _, c := range p.copies {
-		n += len(c.held)
+		n += len(c.ended.held)
 	}
 	return n
 }
@@ -172,8 +203,11 @@ func (c *localCopy) compare(from int64, page *Page) error {
 	return nil
 }
 
-// readable reports whether readers do not step over the line.
+// readable reports whether the line is appended, and readers do not step over it.
 func (c *localCopy) readable(line []byte) bool {
+	if checkLine(line) != nil {
+		return false
+	}
 	_, err := c.ending.about(line)
 	var bad jsonline.Error
 	return !errors.As(err, &bad)
@@ -223,12 +257,25 @@ func (p *Puller) applyRun(ctx context.Context, lines []Line) error {
 		if err := p.await(ctx, c); err != nil {
 			return err
 		}
-		if err := c.append(ctx, lines); err != nil {
+		did, err := c.append(ctx, lines)
+		if err != nil {
 			return err
 		}
+		p.noteAppended(did)
 		p.unforced[c] = c.applied
 	}
 	return nil // of a kind that this replica has no copy of
+}
+
+// noteAppended logs what was not appended as the journal has it.
+func (p *Puller) noteAppended(a *appending) {
+	if a.skipped > 0 {
+		p.cfg.Log.Error("the store's journal has lines that no reader takes: they are left out", "kind", a.kind, "lines", a.skipped)
+	}
+	if len(a.lost) > 0 {
+		p.cfg.Log.Error("the store's journal would bring back what has ended: it stays ended until that is accepted", "kind", a.kind, "records", len(a.lost))
+		p.countLost()
+	}
 }
 
 // await waits until all that was written to copies other than one is in force.
@@ -251,10 +298,11 @@ func (p *Puller) await(ctx context.Context, but *localCopy) error {
 func (p *Puller) save(ctx context.Context) error {
 	contact := *p.contact.Load()
 	for _, c := range p.copies {
-		if c.size == c.Size && contact.Sub(c.saved) < contactEvery {
+		// A clock that was set back leaves a time in the future there.
+		if age := contact.Sub(c.saved); c.size == c.Size && age >= 0 && age < contactEvery {
 			continue
 		}
-		c.Contact = contact.Round(0)
+		c.Contact, c.Origin = contact.Round(0), p.cfg.Origin
 		if err := c.save(ctx); err != nil {
 			return err
 		}

@@ -31,7 +31,7 @@ type localCopy struct {
 	saved   time.Time        // the last contact that the file beside the copy has
 	applied int64            // the latest line that the copy has; at least Seq
 	behind  map[int64]string // the digests of its lines behind Seq, until they came again; "" is any
-	held    map[string][]byte
+	ended   *endedLines
 	size    int64
 	lost    lostList
 }
@@ -86,7 +86,7 @@ func (c *localCopy) load(ctx context.Context) error {
 	if c.lost, err = readLost(c.files, c.path); err != nil {
 		return err
 	}
-	c.applied, c.behind, c.held, c.size = p.Seq, map[int64]string{}, map[string][]byte{}, 0
+	c.applied, c.behind, c.ended, c.size = p.Seq, map[int64]string{}, newEndedLines(), 0
 	return c.lines(cmp.Or(p.Identity, unknownIdentity)).Write(ctx, nil, func(t *journal.LineTransaction) error {
 		c.size = t.Size()
 		if !found || t.File() == nil || p.Resync != "" {
@@ -109,26 +109,22 @@ func (c *localCopy) load(ctx context.Context) error {
 	})
 }
 
-// readRest reads the lines that the progress is not about, and those that are held.
+// readRest reads the lines that the progress is not about, and those that end something.
 func (c *localCopy) readRest(t *journal.LineTransaction) error {
-	if c.Held == 0 && c.size == c.Size {
-		return nil
-	}
 	var rest lineIndex
 	p := journal.Progress{Lines: c.lines(c.Identity)}
 	defer p.Forget()
 	rest.add = func(line []byte, at journal.LineRef) error {
+		behind := at.Offset >= c.Size
+		if _, plain := c.ending.plain(line); plain && !behind {
+			return nil
+		}
 		about, err := c.ending.about(line)
 		var bad jsonline.Error
 		if errors.As(err, &bad) {
 			return nil
 		}
-		if isHeld(line) {
-			c.held[about.id] = bytes.Clone(line)
-		} else {
-			delete(c.held, about.id)
-		}
-		if at.Offset < c.Size {
+		if c.ended.saw(c.kind, &about, line, at.Offset); !behind {
 			return err
 		}
 		l := Line{about.seq, c.kind, line}
@@ -153,65 +149,40 @@ func tailOf(file io.ReaderAt, size int64) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
-// append appends lines of the journal that are behind what the copy has. What is held
-// stays so.
-func (c *localCopy) append(ctx context.Context, lines []Line) error {
-	texts := make([][]byte, 0, len(lines))
-	released := map[string]bool{}
-	for i := range lines {
-		text, id, err := c.heldOr(lines[i].Text, released)
-		if err != nil {
-			return err
-		}
-		if id != "" && !isHeld(text) {
-			released[id] = true
-		}
-		texts = append(texts, text)
-	}
+// append appends lines of the journal that are behind what the copy has.
+func (c *localCopy) append(ctx context.Context, lines []Line) (*appending, error) {
+	var a *appending
 	err := c.lines(c.Identity).Write(ctx, nil, func(t *journal.LineTransaction) error {
 		if t.Size() != c.size {
 			return fmt.Errorf("%s: %w", c.path, journal.ErrReplaced)
 		}
-		err := t.Append(writing(texts))
+		a = &appending{localCopy: c, file: t.File(), size: c.size, seen: map[string][]byte{}}
+		for i := range lines {
+			if err := a.add(&lines[i]); err != nil {
+				return err
+			}
+		}
+		if err := a.recordLost(); err != nil || len(a.texts) == 0 {
+			return err
+		}
+		err := t.Append(writing(a.texts))
 		if err == nil {
 			c.size = t.Size()
 		}
 		return err
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for id := range released {
-		delete(c.held, id)
-	}
+	a.done()
 	c.applied = lines[len(lines)-1].Seq
-	return nil
+	return a, nil
 }
 
-// heldOr returns the line as it is to be written, and what it is about if that is held.
-func (c *localCopy) heldOr(line []byte, released map[string]bool) (text []byte, id string, err error) {
-	if err := checkLine(line); err != nil || len(c.held) == 0 {
-		return line, "", err
-	}
-	about, err := c.ending.about(line)
-	if err != nil {
-		return line, "", nil // readers step over it too
-	}
-	seen, held := c.held[about.id]
-	if !held || released[about.id] {
-		return line, "", nil
-	}
-	next, err := c.ending.inherit(seen, line)
-	if err != nil || next == nil {
-		return line, about.id, err
-	}
-	return marked(next), about.id, nil
-}
-
-// checkLine refuses a line that would be more than one, or that readers would not read to
-// its end.
+// checkLine refuses a line that would be more than one, that readers would not read to its
+// end, or that would have them wait for others.
 func checkLine(line []byte) error {
-	if len(line) < 2 || len(line) > jsonline.MaxLine || line[0] != '{' || line[len(line)-1] != '}' || bytes.IndexByte(line, '\n') >= 0 {
+	if len(line) < 2 || len(line) > MaxLine || line[0] != '{' || line[len(line)-1] != '}' || bytes.IndexByte(line, '\n') >= 0 || journal.OfBatch(line) {
 		return errLine
 	}
 	return nil
@@ -248,7 +219,7 @@ func (c *localCopy) saveIn(t *journal.LineTransaction) error {
 	if err != nil {
 		return err
 	}
-	c.Size, c.Tail, c.Held, c.Version = c.size, tail, len(c.held), progressVersion
+	c.Size, c.Tail, c.Held, c.Version = c.size, tail, len(c.ended.held), progressVersion
 	return c.saveProgress()
 }
 

@@ -8,12 +8,10 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"keyward/apikey"
 	"keyward/authz"
-	"keyward/store"
 )
 
 var errCut = errors.New("the connection is cut")
@@ -28,6 +26,7 @@ type database struct {
 	cut      int64
 	records  map[Kind]map[string][]byte
 	epochs   int
+	forged   []Line // behind the last change
 
 	clock int64 // seconds since base; a restore does not set it back
 }
@@ -90,6 +89,27 @@ func (db *database) put(kind Kind, id string, skip int64, make func(before []byt
 	db.lines = append(db.lines, Line{seq, kind, line})
 }
 
+// insert commits a line of the journal that a writer made by itself.
+func (db *database) insert(kind Kind, text []byte) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.lines = append(db.lines, Line{db.last() + 1, kind, text})
+}
+
+// forge writes lines behind the last change, in place of those before.
+func (db *database) forge(lines ...Line) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.forged = lines
+}
+
+// set writes the row of a record.
+func (db *database) set(kind Kind, id string, line []byte) {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	db.records[kind][id] = line
+}
+
 func (db *database) cutTo(seq int64) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -112,7 +132,8 @@ func (db *database) at(seq int64) *Line {
 	if !found {
 		return nil
 	}
-	return &db.lines[i]
+	line := db.lines[i]
+	return &line
 }
 
 // has reports whether the line was ever in the journal.
@@ -123,7 +144,7 @@ func (db *database) has(seq int64, text []byte) bool {
 	return l != nil && bytes.Equal(l.Text, text)
 }
 
-func (db *database) head() Head { return Head{db.identity, db.epoch, db.last()} }
+func (db *database) head() Head { return Head{Identity: db.identity, Epoch: db.epoch, Last: db.last()} }
 
 // link is one replica's connection to a database.
 type link struct {
@@ -137,7 +158,8 @@ type link struct {
 	unreported bool // each report waits until its context ends
 	busy       time.Duration
 	schema     bool
-	bad        []byte // a line that comes in place of each
+	other      bool // each page begins at another line than that of the snapshot
+	again      int  // how often more each row comes
 	reads      int
 	shots      int
 	reports    []Status
@@ -201,11 +223,13 @@ func (l *link) Read(ctx context.Context, at int64, limit int) (Page, error) {
 		return page, ErrGap
 	}
 	page.At = l.db.at(at)
-	for _, line := range l.db.lines {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.other && page.At != nil {
+		page.At.Text = []byte("{}")
+	}
+	for _, line := range slices.Concat(l.db.lines, l.db.forged) {
 		if line.Seq > at && len(page.Lines) < limit {
-			if l.bad != nil {
-				line.Text = l.bad
-			}
 			page.Lines = append(page.Lines, line)
 		}
 	}
@@ -235,118 +259,18 @@ type view struct {
 func (v *view) Head() (Head, *Line) { return v.db.head(), v.db.at(v.db.last()) }
 func (v *view) Close() error        { return nil }
 
-func (v *view) Each(ctx context.Context, kind Kind, visit func([]byte) error) error {
+func (v *view) Each(ctx context.Context, kind Kind, visit func(id, line []byte) error) error {
 	for _, id := range slices.Sorted(maps.Keys(v.db.records[kind])) {
 		if err := v.link.call(ctx); err != nil {
 			return err
 		}
-		if err := visit(v.db.records[kind][id]); err != nil {
-			return err
+		for range 1 + v.link.again {
+			if err := visit([]byte(id), v.db.records[kind][id]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
 func testHasher() *apikey.Hasher { return apikey.NewHasher(authz.Secret{}) }
-
-// The changes of records that tests make. base is when the first record was made.
-var base = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-
-// tick returns the time of the next change.
-func (db *database) tick() time.Time {
-	db.clock++
-	return base.Add(time.Duration(db.clock) * time.Second)
-}
-
-func encode[R any](r *R, line func(*R) ([]byte, error)) []byte {
-	text, err := line(r)
-	if err != nil {
-		panic(err)
-	}
-	return text
-}
-
-func decodeKey(line []byte) *store.KeyRecord {
-	r, err := (&store.KeyDecoder{}).Decode(line)
-	if err != nil {
-		panic(err)
-	}
-	c := r.Clone()
-	return &c
-}
-
-func decodeUser(line []byte) *store.UserRecord {
-	r, err := (&store.UserDecoder{}).Decode(line)
-	if err != nil {
-		panic(err)
-	}
-	return r
-}
-
-// putKey makes the key or changes it. A key that has ended only changes its description.
-func (db *database) putKey(id string, skip int64, change func(*store.KeyRecord, time.Time)) {
-	db.put(Keys, id, skip, func(before []byte, seq int64) []byte {
-		at := db.tick()
-		r := &store.KeyRecord{ID: id, User: "alice", Format: apikey.FormatKeyward, Created: at, Hash: apikey.Digest{byte(seq), 1}}
-		if before != nil {
-			r = decodeKey(before)
-		}
-		change(r, at)
-		r.At, r.Seq = at, seq
-		return encode(r, (*store.KeyRecord).Line)
-	})
-}
-
-// putUser makes the user or changes it; a deleted one is made again.
-func (db *database) putUser(name string, skip int64, change func(*store.UserRecord, time.Time)) {
-	db.put(Users, name, skip, func(before []byte, seq int64) []byte {
-		at := db.tick()
-		r := &store.UserRecord{Name: name, Created: at}
-		if before != nil {
-			old := decodeUser(before)
-			if old.Deleted.IsZero() {
-				r = old
-			} else {
-				r.Succeed(old)
-			}
-		}
-		change(r, at)
-		r.At, r.Seq = at, seq
-		return encode(r, (*store.UserRecord).Line)
-	})
-}
-
-func (db *database) revokeToken(jti string, skip int64) {
-	db.put(Revocations, jti, skip, func(_ []byte, seq int64) []byte {
-		r := &store.Revocation{TokenID: jti, At: db.tick(), Seq: seq}
-		return encode(r, (*store.Revocation).Line)
-	})
-}
-
-func keep[R any](*R, time.Time) {}
-
-func revoke(r *store.KeyRecord, at time.Time) {
-	if !r.Ended() {
-		r.Revoked = at
-	}
-}
-
-func rotate(r *store.KeyRecord, at time.Time) {
-	if !r.Ended() {
-		r.Rotated, r.Hash = at, apikey.Digest{byte(at.Unix()), 2}
-	}
-}
-
-func disable(r *store.UserRecord, _ time.Time)  { r.Disabled = true }
-func enable(r *store.UserRecord, _ time.Time)   { r.Disabled = false }
-func remove(r *store.UserRecord, at time.Time)  { r.Delete(at, time.Time{}) }
-func endAll(r *store.UserRecord, at time.Time)  { r.EndAll(at, time.Time{}) }
-func describe(r *store.KeyRecord, at time.Time) { r.Description = at.String() }
-func keyID(n int) string                        { return fmt.Sprintf("k_%012d", n) }
-func pathOf(kind Kind) string                   { return "/r/" + string(kind) }
-func must(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}

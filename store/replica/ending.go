@@ -11,9 +11,13 @@ import (
 type ending interface {
 	// about returns what the line is about. The error is a jsonline.Error.
 	about(line []byte) (about, error)
+	// plain reports whether the line ends nothing, and which record it can be about
+	// then. It sees that without decoding the line, and not of every one.
+	plain(line []byte) (id []byte, ok bool)
 	// inherit returns the line next, changed so that what ended by the line seen, which
-	// is about the same record, stays ended; nil if it stays so by next itself.
-	inherit(seen, next []byte) ([]byte, error)
+	// is about the same record, stays ended; nil if it stays so by next itself. next is a
+	// later change, which may enable what was disabled, or the database was restored.
+	inherit(seen, next []byte, restored bool) ([]byte, error)
 	// orphan returns the line seen, changed so that all that it is about has ended: the
 	// database lacks the record, and may get one of that name again.
 	orphan(seen []byte) ([]byte, error)
@@ -40,7 +44,11 @@ type recordEnding[R any] struct {
 	// carry changes next so that what ended by seen stays ended, and reports whether
 	// there was something to change.
 	carry func(seen, next *R) bool
-	end   func(*R) // ends a record, where it has not ended yet
+	// later is carry where next is a later change; nil: nothing that has ended may be
+	// active again by one.
+	later func(seen, next *R) bool
+	flat  func(line []byte) (id []byte, ok bool) // plain; nil: it is not seen of any line
+	end   func(*R)                               // ends a record, where it has not ended yet
 	line  func(*R) ([]byte, error)
 }
 
@@ -52,13 +60,24 @@ func (e *recordEnding[R]) about(line []byte) (about, error) {
 	return e.of(r, line), nil
 }
 
-func (e *recordEnding[R]) inherit(seen, next []byte) ([]byte, error) {
+func (e *recordEnding[R]) plain(line []byte) (id []byte, ok bool) {
+	if e.flat == nil {
+		return nil, false
+	}
+	return e.flat(line)
+}
+
+func (e *recordEnding[R]) inherit(seen, next []byte, restored bool) ([]byte, error) {
+	carry := e.carry
+	if !restored && e.later != nil {
+		carry = e.later
+	}
 	before, err := e.another().Decode(seen)
 	if err != nil {
 		return nil, err
 	}
 	after, err := e.lines.Decode(next)
-	if err != nil || !e.carry(before, after) {
+	if err != nil || !carry(before, after) {
 		return nil, err
 	}
 	return e.encode(after)

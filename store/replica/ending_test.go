@@ -81,7 +81,7 @@ func TestInherit(t *testing.T) {
 		trim := func(line []byte) []byte { return bytes.TrimSuffix(line, []byte("\n")) }
 		a, err := end.about(trim(c.seen))
 		must(t, err)
-		got, err := end.inherit(trim(c.seen), trim(c.next))
+		got, err := end.inherit(trim(c.seen), trim(c.next), true)
 		if err != nil || !bytes.Equal(got, trim(c.want)) {
 			t.Errorf("%s: got\n%s, %v\nwant\n%s", c.name, got, err, c.want)
 		}

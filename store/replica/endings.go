@@ -14,12 +14,13 @@ type endings struct {
 	of       *staged
 	lacking  *lacking
 	at       map[string]journal.LineRef
+	taken    map[string]bool
 	progress journal.Progress
 	buf      []byte
 }
 
 func newEndings(s *staged) *endings {
-	return &endings{of: s, lacking: newLacking(s.localCopy), at: map[string]journal.LineRef{}, progress: journal.Progress{Lines: s.lines(unknownIdentity)}}
+	return &endings{of: s, lacking: newLacking(s.localCopy), at: map[string]journal.LineRef{}, taken: map[string]bool{}, progress: journal.Progress{Lines: s.lines(unknownIdentity)}}
 }
 
 func (e *endings) read() error {
@@ -39,14 +40,13 @@ func (e *endings) read() error {
 	return index.read(&e.progress, e.of.t)
 }
 
-// take returns the line about that, and forgets it; nil if there is none. It is valid
-// until the next.
+// take returns the line about that; nil if there is none. It is valid until the next.
 func (e *endings) take(id string) ([]byte, error) {
 	at, there := e.at[id]
 	if !there {
 		return nil, nil
 	}
-	delete(e.at, id)
+	e.taken[id] = true
 	line, err := e.progress.ReadLine(at, e.buf)
 	e.buf = line
 	return line, err
@@ -56,7 +56,9 @@ func (e *endings) take(id string) ([]byte, error) {
 func (e *endings) rest(visit func(id string, line []byte) error) error {
 	ids := make([]string, 0, len(e.at))
 	for id := range e.at {
-		ids = append(ids, id)
+		if !e.taken[id] {
+			ids = append(ids, id)
+		}
 	}
 	slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(e.at[a].Number, e.at[b].Number) })
 	for _, id := range ids {

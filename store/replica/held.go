@@ -14,9 +14,12 @@ func marked(line []byte) []byte {
 	return append(bytes.TrimSuffix(line[:len(line):len(line)], []byte("}")), heldMark...)
 }
 
+// unmarked returns the line without the mark. A line that the source has comes to be one
+// of a copy only by it: the mark says that the copy disagrees with the source.
 func unmarked(line []byte) []byte {
-	if rest, found := bytes.CutSuffix(line, []byte(heldMark)); found {
-		return append(rest[:len(rest):len(rest)], '}')
+	for isHeld(line) {
+		rest := bytes.TrimSuffix(line, []byte(heldMark))
+		line = append(rest[:len(rest):len(rest)], '}')
 	}
 	return line
 }

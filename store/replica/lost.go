@@ -81,6 +81,11 @@ func (l lostList) with(found []LostRecord, total int) lostList {
 	return lostList{l.Base, max(l.Total, l.Base+total), append(slices.Clip(l.Records), found...)}
 }
 
+// has reports whether a record of the id is in the list.
+func (l lostList) has(id string) bool {
+	return slices.ContainsFunc(l.Records, func(r LostRecord) bool { return r.ID == id })
+}
+
 // published returns the list once the snapshot is the copy.
 func (l lostList) published() lostList { return lostList{l.Total, l.Total, l.Records} }
 

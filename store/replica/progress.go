@@ -30,6 +30,7 @@ type progress struct {
 	Size    int64     `json:"size"`
 	Tail    string    `json:"tail"`
 	Contact time.Time `json:"contact,omitzero"` // when the source was last read
+	Origin  string    `json:"origin,omitempty"` // of which source that was
 	Held    int       `json:"held,omitempty"`   // lines that are in the copy although the database says otherwise
 	Resync  Reason    `json:"resync,omitempty"` // why a snapshot was begun, until it is in the copy
 }

@@ -23,7 +23,9 @@ const (
 	reportTimeout = 2 * time.Second
 	minBackoff    = 250 * time.Millisecond
 	maxBackoff    = 10 * time.Second
-	pageLines     = 1000
+	// minPause is between two readings that hints cause: any login may notify.
+	minPause  = 20 * time.Millisecond
+	pageLines = 1000
 )
 
 // File is the copy of the records of one kind.
@@ -36,6 +38,8 @@ type File struct {
 type Config struct {
 	Name   string // of this replica, in reports
 	Source Source
+	// Origin names where the source is. When another one was last heard from says nothing.
+	Origin string
 	// Files are the copies. A snapshot puts them in force in this order: what restricts
 	// others, such as revocations, is to be first.
 	Files  []File
@@ -64,8 +68,11 @@ type Puller struct {
 	at       int64  // the line up to which all copies are
 	digest   string // its digest
 	unforced map[*localCopy]int64
+	read     time.Time // when the source was last asked
 	reported time.Time
-	told     told // as last reported
+	told     told  // as last reported
+	beyond   int64 // Head.Beyond, as last read
+	inVain   int   // snapshots since the journal last continued the copies
 
 	mu         sync.Mutex
 	status     Status
@@ -223,15 +230,26 @@ func (p *Puller) follow(ctx context.Context, failures *int) error {
 	return ctx.Err()
 }
 
-// awaitMore waits until the source may have more, or the next poll is due.
+// awaitMore waits until the source may have more, or the next poll is due. Hints that come
+// soon after a reading are taken together.
 func (p *Puller) awaitMore(ctx context.Context) {
 	timer := time.NewTimer(pollEvery)
 	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-p.wake:
-	case <-p.cfg.Source.Wake():
-	case <-timer.C:
+	for hints := p.cfg.Source.Wake(); ; hints = nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+			return
+		case <-timer.C:
+			return
+		case <-hints:
+			wait := minPause - max(0, p.cfg.Now().Sub(p.read))
+			if wait <= 0 {
+				return
+			}
+			timer.Reset(wait)
+		}
 	}
 }
 

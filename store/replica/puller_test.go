@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -278,27 +277,6 @@ func TestForeignFile(t *testing.T) {
 		}
 		must(t, n.puller.Close())
 	})
-}
-
-// TestBadLine: what would be two lines is not written, and nothing behind it is.
-func TestBadLine(t *testing.T) {
-	for _, line := range []string{"{}\n{}", "", "text", `{"a":"` + strings.Repeat("x", 1<<20) + `"}`} {
-		simulate(t, func(t *testing.T, db *database, n *node) {
-			n.puller.Start()
-			wait()
-			n.link.set(func(l *link) { l.bad = []byte(line) })
-			if line == "" {
-				n.link.bad = []byte{}
-			}
-			db.putUser("alice", 0, keep)
-			wait()
-			lines, _ := n.linesOf(Users)
-			if s := n.puller.Status(); len(lines) > 0 || s.Applied != 0 || !errors.Is(s.Err, errLine) {
-				t.Errorf("%.20q: %d lines, status %+v", line, len(lines), s)
-			}
-			must(t, n.puller.Close())
-		})
-	}
 }
 
 // TestBusy: a source without a free snapshot is asked again after its wait.

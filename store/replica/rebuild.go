@@ -34,7 +34,8 @@ type staged struct {
 	draft *journal.Draft
 	out   *bufio.Writer
 	size  int64
-	kept  map[string][]byte // the lines that are held
+	ended *endedLines // of the draft
+	left  int         // records that were left out
 	// endings are to be appended to the present copy, which is in force until all are
 	// written.
 	endings [][]byte
@@ -44,7 +45,9 @@ func (r *rebuild) position() (seq int64, digest string) {
 	if r.last == nil {
 		return 0, ""
 	}
-	return r.last.Seq, r.last.digest()
+	last := *r.last
+	last.Text = unmarked(last.Text)
+	return last.Seq, last.digest()
 }
 
 // mark makes durable that the copies begin again. A snapshot that was accepted and is
@@ -83,7 +86,7 @@ func (r *rebuild) stage(ctx context.Context, copies []*localCopy) error {
 			return err
 		}
 		defer draft.Discard()
-		s := &staged{localCopy: c, t: t, draft: draft, kept: map[string][]byte{}}
+		s := &staged{localCopy: c, t: t, draft: draft, ended: newEndedLines()}
 		s.out = bufio.NewWriterSize(draft, 64<<10)
 		if err := r.write(ctx, s); err != nil {
 			return err
@@ -113,9 +116,9 @@ func (r *rebuild) write(ctx context.Context, s *staged) error {
 			return err
 		}
 	}
-	err = r.from.Each(ctx, s.kind, func(line []byte) error {
+	err = r.from.Each(ctx, s.kind, func(id, line []byte) error {
 		r.watch.Reset(silence)
-		return s.take(line, seen)
+		return s.take(id, line, seen)
 	})
 	if err == nil {
 		err = s.keepOrphans(seen)
@@ -129,6 +132,9 @@ func (r *rebuild) write(ctx context.Context, s *staged) error {
 	if err == nil {
 		err = s.recordLost(seen.lacking)
 	}
+	if s.left > 0 {
+		r.puller.cfg.Log.Error("the store has records that no reader takes: they are left out", "kind", s.kind, "records", s.left)
+	}
 	return err
 }
 
@@ -141,33 +147,38 @@ func (s *staged) recordLost(l *lacking) error {
 }
 
 // take writes the line of a record as the snapshot has it, or as it has to be so that what
-// has ended stays so.
-func (s *staged) take(line []byte, seen *endings) error {
-	if err := checkLine(line); err != nil {
-		return err
+// has ended stays so. A line that is about another record than its row is left out: it
+// would be a second one about that record.
+func (s *staged) take(id, line []byte, seen *endings) error {
+	line = unmarked(line)
+	if checkLine(line) != nil {
+		s.left++
+		return nil
 	}
-	if s.t.File() == nil {
-		return s.put(line) // nothing was seen
+	nothingSeen := s.t.File() == nil
+	if of, plain := s.ending.plain(line); nothingSeen && plain && bytes.Equal(of, id) {
+		return s.put(line)
 	}
 	about, err := s.ending.about(line)
 	if err != nil {
 		return s.put(line) // readers step over it too
 	}
+	if s.kind != Revocations && about.id != string(id) {
+		s.left++
+		return nil
+	}
+	if nothingSeen {
+		return s.putAbout(&about, line)
+	}
 	before, err := seen.take(about.id)
 	if err != nil {
 		return err
 	}
+	held := false
 	if before != nil {
-		next, err := s.ending.inherit(before, line)
-		if err != nil {
-			return err
-		}
-		if next != nil {
-			line = marked(next)
-			s.kept[about.id] = bytes.Clone(line)
-		}
+		line, held = carried(s.ending, before, line, true)
 	}
-	seen.lacking.compare(&about, before, isHeld(line))
+	seen.lacking.compare(&about, before, held)
 	if about.ended && !bytes.Equal(line, before) {
 		s.endings = append(s.endings, bytes.Clone(line))
 		if len(s.endings) == endingsAtOnce {
@@ -176,7 +187,8 @@ func (s *staged) take(line []byte, seen *endings) error {
 			}
 		}
 	}
-	return s.put(line)
+	about.ends = about.ends || held
+	return s.putAbout(&about, line)
 }
 
 // keepOrphans writes what has ended of records that the snapshot lacks.
@@ -184,13 +196,17 @@ func (s *staged) keepOrphans(seen *endings) error {
 	return seen.rest(func(id string, before []byte) error {
 		seen.lacking.orphan(id, before)
 		line, err := s.ending.orphan(before)
-		if err != nil {
-			return err
+		if err != nil || checkLine(marked(line)) != nil {
+			line = before
 		}
-		line = marked(line)
-		s.kept[id] = bytes.Clone(line)
-		return s.put(line)
+		return s.putAbout(&about{id: id, ends: true}, marked(line))
 	})
+}
+
+// putAbout writes a line that may end something.
+func (s *staged) putAbout(a *about, line []byte) error {
+	s.ended.saw(s.kind, a, line, s.size)
+	return s.put(line)
 }
 
 func (s *staged) put(line []byte) error {
@@ -245,8 +261,8 @@ func (s *staged) finish(r *rebuild) error {
 	}
 	c.addEpoch(r.head.Epoch)
 	c.Resync, c.known = "", true
-	c.Contact = r.contact.Round(0)
-	c.applied, c.behind, c.held, c.size = c.Seq, map[int64]string{}, s.kept, s.size
+	c.Contact, c.Origin = r.contact.Round(0), r.puller.cfg.Origin
+	c.applied, c.behind, c.ended, c.size = c.Seq, map[int64]string{}, s.ended, s.size
 	return c.saveIn(s.t)
 }
 

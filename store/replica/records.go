@@ -1,10 +1,13 @@
 package replica
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"keyward/apikey"
 	"keyward/store"
 )
 
@@ -18,9 +21,29 @@ func keyEnding() ending {
 			return about{strings.Clone(r.ID), r.Seq, r.Ended() || !r.Rotated.IsZero(), r.Ended()}
 		},
 		carry: carryKey,
+		flat:  plainKey,
 		end:   func(r *store.KeyRecord) { r.Revoked = store.Latest(r.At, r.SecretSince()) },
 		line:  (*store.KeyRecord).Line,
 	}
+}
+
+// plainKey: a line that names none of the members by which a key or a secret ends, whatever
+// it says of the others. A name may be written with escapes.
+func plainKey(line []byte) (id []byte, ok bool) {
+	const begin, idLen = `{"id":"`, len(apikey.IDPrefix) + 12
+	if len(line) <= len(begin)+idLen || !bytes.HasPrefix(line, []byte(begin)) || line[len(begin)+idLen] != '"' || isHeld(line) {
+		return nil, false
+	}
+	id = line[len(begin) : len(begin)+idLen]
+	if _, ok := apikey.ParseID(id); !ok || bytes.IndexByte(line, '\\') >= 0 {
+		return nil, false
+	}
+	for _, name := range [...]string{`"revoked"`, `"deleted"`, `"rotated"`} {
+		if bytes.Contains(line, []byte(name)) {
+			return nil, false
+		}
+	}
+	return id, true
 }
 
 func carryKey(seen, next *store.KeyRecord) bool {
@@ -29,12 +52,25 @@ func carryKey(seen, next *store.KeyRecord) bool {
 		next.Revoked, next.Deleted, next.Ending = seen.Revoked, seen.Deleted, seen.Ending
 		changed = true
 	}
-	if !seen.Unsupported && !next.Unsupported && seen.Rotated.After(next.SecretSince()) {
+	if !seen.Unsupported && !next.Unsupported && secretEnded(seen.Rotated, next.SecretSince(), seen.Hash, next.Hash, seen.Previous, next.Previous) {
 		next.Hash, next.Previous, next.Rotated = seen.Hash, seen.Previous, seen.Rotated
 		next.Prefix, next.Hint, next.Format = seen.Prefix, seen.Hint, seen.Format
 		changed = true
 	}
 	return changed
+}
+
+// secretEnded reports whether a record has a secret that was rotated away, by one with the
+// secret seen: an earlier one, or a previous one whose grace has ended since.
+func secretEnded(seenSince, nextSince time.Time, seen, next apikey.Digest, seenBefore, nextBefore []store.PreviousSecret) bool {
+	if seenSince.IsZero() || !seenSince.Equal(nextSince) {
+		return seenSince.After(nextSince)
+	}
+	return seen != next || slices.ContainsFunc(nextBefore, func(p store.PreviousSecret) bool {
+		return !p.Until.IsZero() && !slices.ContainsFunc(seenBefore, func(s store.PreviousSecret) bool {
+			return s.Hash == p.Hash && !s.Until.Before(p.Until)
+		})
+	})
 }
 
 // userEnding: a user who was deleted or disabled has ended, and so has all that ended
@@ -49,15 +85,22 @@ func userEnding() ending {
 			return about{r.Name, r.Seq, ended || r.Gen > 0 || !r.SessionsFrom().IsZero(), ended}
 		},
 		carry: carryUser,
+		later: func(seen, next *store.UserRecord) bool { return forgetsUser(seen, next) && carryUser(seen, next) },
 		end:   func(r *store.UserRecord) { r.Delete(r.At, time.Time{}) },
 		line:  (*store.UserRecord).Line,
 	}
 }
 
+// forgetsUser reports whether something has ended by the record seen that counts by next.
+// No change makes that so: the next user of a name begins with what has ended by then.
+func forgetsUser(seen, next *store.UserRecord) bool {
+	return next.Gen < seen.Gen || next.EndedAt().Before(seen.EndedAt()) || next.SessionsFrom().Before(seen.SessionsFrom())
+}
+
 // carryUser keeps the later At: by it another user of the name is distinguished from one
 // that a restore brings back.
 func carryUser(seen, next *store.UserRecord) bool {
-	changed := next.Gen < seen.Gen || next.EndedAt().Before(seen.EndedAt()) || next.SessionsFrom().Before(seen.SessionsFrom())
+	changed := forgetsUser(seen, next)
 	if ended := seen.Disabled || !seen.Deleted.IsZero(); ended && !next.Created.After(seen.At) {
 		if next.At.Before(seen.At) {
 			next.At, changed = seen.At, true
@@ -111,8 +154,12 @@ func clientEnding() ending {
 			return about{r.ID, r.Seq, ended || r.Gen > 0 || !r.Rotated.IsZero(), ended}
 		},
 		carry: carryClient,
-		end:   func(r *store.Client) { r.Delete(r.At) },
-		line:  (*store.Client).Line,
+		later: func(seen, next *store.Client) bool {
+			ended := next.Gen < seen.Gen || !seen.Deleted.IsZero() && next.Deleted.IsZero() || clientSecretEnded(seen, next)
+			return ended && carryClient(seen, next)
+		},
+		end:  func(r *store.Client) { r.Delete(r.At) },
+		line: (*store.Client).Line,
 	}
 }
 
@@ -130,10 +177,15 @@ func carryClient(seen, next *store.Client) bool {
 	if seen.Disabled && !next.Disabled {
 		next.Disabled, next.Ending, changed = true, seen.Ending, true
 	}
-	if !seen.Unsupported && !next.Unsupported && !next.Public && seen.Rotated.After(store.Latest(next.Created, next.Rotated)) {
+	if clientSecretEnded(seen, next) {
 		next.Hash, next.Previous, next.Rotated, changed = seen.Hash, seen.Previous, seen.Rotated, true
 	}
 	return changed
+}
+
+func clientSecretEnded(seen, next *store.Client) bool {
+	return !seen.Unsupported && !next.Unsupported && !next.Public &&
+		secretEnded(seen.Rotated, store.Latest(next.Created, next.Rotated), seen.Hash, next.Hash, seen.Previous, next.Previous)
 }
 
 // revocationEnding: a revocation stays until it is over. It has no id: each is a record

@@ -22,6 +22,8 @@ type node struct {
 	disk   *powercut.Disk
 	puller *Puller
 	stale  time.Duration
+	origin string
+	now    func() time.Time
 
 	mu      sync.Mutex      // of what follows
 	eager   func(Kind) bool // a follower that reads at once; others read when they are awaited
@@ -65,7 +67,7 @@ func (n *node) boot(d *powercut.Disk) {
 		n.force[kind] = &inForce{lines: map[string][]byte{}, ended: map[string]Line{}}
 		n.look(kind)
 	}
-	cfg := Config{Name: "node", Source: n.link, Hasher: testHasher(), FS: d, MaxStaleness: n.stale, Await: n.await}
+	cfg := Config{Name: "node", Source: n.link, Hasher: testHasher(), FS: d, MaxStaleness: n.stale, Origin: n.origin, Now: n.now, Await: n.await}
 	for _, kind := range allKinds {
 		cfg.Files = append(cfg.Files, File{kind, pathOf(kind)})
 	}
@@ -156,7 +158,7 @@ func (n *node) inOrder(kind Kind, seq int64, line []byte) {
 	defer n.db.mu.Unlock()
 	for _, l := range n.db.lines {
 		f := n.force[l.Kind]
-		if l.Kind == kind || l.Seq >= seq || f == nil || f.max >= l.Seq || n.resyncing(l.Kind) {
+		if checkLine(l.Text) != nil || l.Kind == kind || l.Seq >= seq || f == nil || f.max >= l.Seq || n.resyncing(l.Kind) {
 			continue
 		}
 		n.after = append(n.after, fmt.Sprintf("%s %d is in force before %s %d", kind, seq, l.Kind, l.Seq))

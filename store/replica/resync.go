@@ -12,7 +12,14 @@ const silence = time.Minute
 
 // resync begins all copies again with a snapshot. From before the first is changed until
 // the last is durable, the files beside the copies say that it is due.
+//
+// A source that continues none of its own snapshots is asked less and less often: a
+// snapshot reads every record.
 func (p *Puller) resync(ctx context.Context, reason Reason) error {
+	if p.inVain > 0 {
+		p.pause(ctx, backoff(p.inVain-1, nil), nil)
+	}
+	p.inVain++
 	p.cfg.Log.Warn("the copies of the store begin again with a snapshot", "reason", reason)
 	began := p.cfg.Now()
 	ctx, watch := watchSilence(ctx)
@@ -22,6 +29,9 @@ func (p *Puller) resync(ctx context.Context, reason Reason) error {
 		return silenceOr(ctx, err)
 	}
 	head, last := snapshot.Head()
+	if last != nil && last.Seq != head.Last {
+		return errors.Join(errOrder, snapshot.Close())
+	}
 	r := &rebuild{puller: p, from: snapshot, head: head, last: last, contact: began, watch: watch, accepted: p.accepts(ctx, head)}
 	if err = r.mark(reason); err == nil {
 		err = r.stage(ctx, p.copies)
@@ -71,6 +81,6 @@ func (p *Puller) accepts(ctx context.Context, head Head) bool {
 			return false
 		}
 	}
-	page, err := p.read(ctx)
+	page, err := p.readPage(ctx)
 	return err == nil && page.Epoch == head.Epoch && p.compare(&page) == nil
 }

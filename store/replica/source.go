@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"keyward/store/jsonline"
 )
 
 // Kind is the kind of the records of a file, as the journal names it.
@@ -34,6 +36,10 @@ type BusyError struct{ Wait time.Duration }
 // Error implements error.
 func (e *BusyError) Error() string { return fmt.Sprintf("no snapshot is free for %v", e.Wait) }
 
+// MaxLine bounds a line of a copy, in bytes. A source may return an empty one in place of
+// one that is longer.
+const MaxLine = jsonline.MaxLine
+
 // Line is a line of the journal: a record as it is since the change Seq.
 type Line struct {
 	Seq  int64
@@ -58,9 +64,12 @@ type Head struct {
 	Epoch string
 	// Last is the number of the journal's last line; zero if it never had one.
 	Last int64
+	// Beyond is the highest number of a line that is behind the number of the last
+	// change, and so is not part of the journal; zero if there is none.
+	Beyond int64
 }
 
-// Page is a stretch of the journal, and the head, from one consistent view.
+// Page is a stretch of the journal up to Last, and the head, from one consistent view.
 type Page struct {
 	Head
 	At    *Line  // the line at which the page begins; nil if there is none
@@ -73,7 +82,9 @@ type Page struct {
 // copies hashes returns an error from every call.
 type Source interface {
 	// Read returns the line with the number at, and at most limit lines behind it. The
-	// error is ErrGap if it was cut, or lines behind it, and ErrSchema as it says.
+	// error is ErrGap if it was cut, or lines behind it, and ErrSchema as it says. A
+	// source that may lack the latest changes, as a standby does, returns another error:
+	// what it says is not counted as contact.
 	Read(ctx context.Context, at int64, limit int) (Page, error)
 	// Snapshot begins one consistent view of all records. The error may be a
 	// [BusyError].
@@ -89,8 +100,9 @@ type Source interface {
 type Snapshot interface {
 	// Head returns the head, and the last line of the journal, nil if it never had one.
 	Head() (Head, *Line)
-	// Each calls visit with the line of each record of the kind, without its newline,
-	// deleted ones too. The line is valid until visit returns.
-	Each(ctx context.Context, kind Kind, visit func(line []byte) error) error
+	// Each calls visit with the id and the line of each record of the kind, without its
+	// newline, deleted ones too. Both are valid until visit returns. A revocation has no
+	// id; of other records none is there twice.
+	Each(ctx context.Context, kind Kind, visit func(id, line []byte) error) error
 	Close() error
 }

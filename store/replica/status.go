@@ -48,7 +48,8 @@ func (p *Puller) Status() Status {
 }
 
 // Stale reports whether nothing was heard from the source for longer than MaxStaleness.
-// It reads memory only.
+// It reads memory only. The clock of the day goes on while a machine is suspended, and the
+// monotonic one is not set back: the greater age counts.
 func (p *Puller) Stale() bool {
 	if p.cfg.MaxStaleness <= 0 {
 		return false
@@ -57,8 +58,9 @@ func (p *Puller) Stale() bool {
 	if contact == nil {
 		return true
 	}
-	age := p.cfg.Now().Sub(*contact)
-	return age < 0 || age > p.cfg.MaxStaleness
+	now := p.cfg.Now()
+	age, byDay := now.Sub(*contact), now.Round(0).Sub(contact.Round(0))
+	return age < 0 || byDay < 0 || max(age, byDay) > p.cfg.MaxStaleness
 }
 
 // heardAt records that the source was read at that time.
@@ -68,12 +70,13 @@ func (p *Puller) heardAt(at time.Time) {
 }
 
 // recallContact takes over what the files say of the last contact, the earliest of them.
-// A time that is in the future is that of a clock that was wrong, and says nothing.
+// A time that is in the future is that of a clock that was wrong, and says nothing; nor does
+// one of another source.
 func (p *Puller) recallContact() {
 	var earliest time.Time
 	for i, c := range p.copies {
 		got, found, err := readProgress(c.files, c.path)
-		if err != nil || !found || got.Contact.IsZero() || got.Contact.After(p.cfg.Now()) {
+		if err != nil || !found || got.Contact.IsZero() || got.Contact.After(p.cfg.Now()) || got.Origin != p.cfg.Origin {
 			return
 		}
 		if i == 0 || got.Contact.Before(earliest) {

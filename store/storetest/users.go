@@ -168,6 +168,11 @@ func testListUsers(f *fixture) {
 	f.set("carol", records.UserPatch{})
 	f.wantNames("all", store.UserFilter{}, store.Page{}, "carol", "alice", "bob")
 	f.wantNames("a part of the name", store.UserFilter{Text: "o"}, store.Page{}, "carol", "bob")
+	yes, no := true, false
+	f.set("bob", records.UserPatch{Disabled: &yes})
+	f.wantNames("those that can do nothing", store.UserFilter{Off: &yes}, store.Page{}, "bob")
+	f.wantNames("those that can", store.UserFilter{Off: &no, Service: &no}, store.Page{}, "carol", "alice")
+	f.wantNames("programs", store.UserFilter{Service: &yes}, store.Page{})
 	next := f.wantNames("the first page", store.UserFilter{}, store.Page{Limit: 2, NewestFirst: true}, "bob", "alice")
 	f.wantNames("the last page", store.UserFilter{}, store.Page{Limit: 2, NewestFirst: true, After: next}, "carol")
 	if err := f.Users.Delete(f.ctx(), "alice", store.AnyVersion, time.Time{}); err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"keyward/chars"
 	"keyward/config"
 )
 
@@ -25,9 +26,27 @@ type Env struct {
 	Now            func() time.Time
 }
 
-// Note prints a message that is not part of the result.
+// Note prints a message that is not part of the result. What it repeats of a server or a
+// file cannot control the terminal.
 func (e *Env) Note(format string, args ...any) {
-	fmt.Fprintf(e.Stderr, "keyward: "+format+"\n", args...)
+	fmt.Fprintln(e.Stderr, visible(fmt.Sprintf("keyward: "+format, args...)))
+}
+
+// visible returns the text with its hidden characters escaped, but for the ends of lines.
+func visible(text string) string {
+	hidden := func(r rune) bool { return r != '\n' && chars.IsHidden(r) }
+	if utf8.ValidString(text) && !strings.ContainsFunc(text, hidden) {
+		return text
+	}
+	var out strings.Builder
+	for _, r := range text {
+		if hidden(r) || r == utf8.RuneError {
+			out.WriteString(strings.Trim(strconv.QuoteRuneToASCII(r), "'"))
+		} else {
+			out.WriteRune(r)
+		}
+	}
+	return out.String()
 }
 
 // LoadConfig reads the configuration, or returns the defaults if no file is named.

@@ -16,10 +16,11 @@ type storeStatus struct {
 	command.Output
 }
 
-// status is what is printed.
+// status is what is printed. As JSON it has the texts of the database as they are.
 type status struct {
 	Database upkeep.Database `json:"database"`
 	Replicas []replicaStatus `json:"replicas"`
+	Omitted  int64           `json:"replicas_omitted,omitempty"`
 }
 
 // replicaStatus is how a replica was when it reported last.
@@ -28,7 +29,7 @@ type replicaStatus struct {
 	Login    string       `json:"login"`
 	Seq      int64        `json:"seq"`
 	Behind   int64        `json:"behind"`
-	Reported time.Time    `json:"reported"`
+	Reported time.Time    `json:"reported,omitzero"`
 	SameData bool         `json:"same_database"`
 	Held     int64        `json:"held"`
 	Lost     int64        `json:"lost"`
@@ -67,10 +68,10 @@ func readStatus(env *command.Env, db *database.DB) (*status, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &status{of, []replicaStatus{}}
+	s := &status{of, []replicaStatus{}, max(0, of.Replicas-int64(len(replicas)))}
 	for i := range replicas {
 		r := &replicas[i]
-		shown := replicaStatus{confusable.Shown(r.Name), confusable.Shown(r.Login), r.Applied, r.Behind, r.Reported.UTC(), r.Identity == of.Identity, r.Held, r.Lost, []lostRecord{}}
+		shown := replicaStatus{r.Name, r.Login, r.Applied, r.Behind, r.Reported.UTC(), r.Identity == of.Identity, r.Held, r.Lost, []lostRecord{}}
 		for _, lost := range r.Records {
 			shown.Records = append(shown.Records, lostRecord(lost))
 		}
@@ -79,9 +80,10 @@ func readStatus(env *command.Env, db *database.DB) (*status, error) {
 	return s, nil
 }
 
-// write writes the status as text. What the database lacks follows the table.
+// write writes the status as text. What the database lacks follows the table. No text of
+// the database can control the terminal, or look like another line.
 func (s *status) write(w io.Writer, now time.Time) {
-	fmt.Fprintf(w, "last change %d, epoch %s\n", s.Database.Seq, s.Database.Epoch)
+	fmt.Fprintf(w, "last change %d, epoch %s\n", s.Database.Seq, confusable.Shown(s.Database.Epoch))
 	if len(s.Replicas) == 0 {
 		fmt.Fprintln(w, "no replica has reported")
 		return
@@ -90,23 +92,35 @@ func (s *status) write(w io.Writer, now time.Time) {
 		row("REPLICA", "LOGIN", "SEQ", "BEHIND", "REPORTED", "HELD", "LOST")
 		for i := range s.Replicas {
 			r := &s.Replicas[i]
-			row(r.Name, r.Login, r.Seq, r.Behind, fmt.Sprint(max(0, now.Sub(r.Reported)).Round(time.Second), " ago"), r.Held, r.Lost)
+			row(command.OrDash(r.Name), command.OrDash(r.Login), r.Seq, r.Behind, reportedAgo(r.Reported, now), r.Held, r.Lost)
 		}
 	})
+	if s.Omitted > 0 {
+		fmt.Fprintf(w, "and %d more replicas, of logins that have too many\n", s.Omitted)
+	}
 	for i := range s.Replicas {
 		s.Replicas[i].writeLost(w)
 	}
 }
 
+// reportedAgo is how long ago a replica reported.
+func reportedAgo(at, now time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return fmt.Sprint(max(0, now.Sub(at)).Round(time.Second), " ago")
+}
+
 func (r *replicaStatus) writeLost(w io.Writer) {
-	if r.Lost == 0 {
+	if r.Lost == 0 && len(r.Records) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "%s had seen %d records that the database lacks or has otherwise:\n", r.Name, r.Lost)
-	for _, lost := range r.Records {
-		fmt.Fprintf(w, "  %s %s: %s (change %d)\n", lost.Kind, confusable.Shown(lost.ID), lost.What, lost.Seq)
+	lost := max(r.Lost, int64(len(r.Records)))
+	fmt.Fprintf(w, "%s had seen %d records that the database lacks or has otherwise:\n", command.OrDash(r.Name), lost)
+	for _, record := range r.Records {
+		fmt.Fprintf(w, "  %s %s: %s (change %d)\n", command.OrDash(record.Kind), command.OrDash(record.ID), command.OrDash(record.What), record.Seq)
 	}
-	if more := r.Lost - int64(len(r.Records)); more > 0 {
+	if more := lost - int64(len(r.Records)); more > 0 {
 		fmt.Fprintf(w, "  and %d more\n", more)
 	}
 }

@@ -15,11 +15,6 @@ import (
 // StatementTimeout bounds one statement: a connection may be dead without an error.
 const StatementTimeout = 30 * time.Second
 
-// WritersLock is the advisory lock that each writer of records has from before it takes
-// a number until its commit. It spells "keyward". The numbers behind it are those of
-// other locks of Keyward.
-const WritersLock int64 = 0x6b657977617264
-
 // Config is which database is used, and with what. What the URL does not name, the
 // environment does, by the variables of libpq that pgx knows.
 type Config struct {

@@ -52,7 +52,7 @@ func Failed(ctx context.Context, err error) error {
 
 // IsOwn reports whether the error is one of this package.
 func IsOwn(err error) bool {
-	for _, own := range []error{ErrUnavailable, store.ErrUncertain, ErrSchema, ErrPepper} {
+	for _, own := range []error{ErrUnavailable, store.ErrUncertain, ErrSchema, ErrPepper, ErrOpenSchema} {
 		if errors.Is(err, own) {
 			return true
 		}

@@ -36,6 +36,9 @@ func Migrate(ctx context.Context, cfg Config) error {
 	}
 	db := stdlib.OpenDB(*to)
 	defer db.Close()
+	if err := refuseOpenSchema(ctx, db); err != nil {
+		return Failed(ctx, err)
+	}
 	if err := migrateUp(ctx, db); err != nil {
 		return Failed(ctx, err)
 	}
@@ -82,6 +85,26 @@ func (cfg *Config) connection(ctx context.Context) (*pgx.ConnConfig, error) {
 		return nil, err
 	}
 	return pool.ConnConfig, nil
+}
+
+// ErrOpenSchema is a schema in which every login may create functions and tables, as in
+// databases that Postgres 14 and earlier made: a login could have statements of the
+// owner call what it created (CVE-2018-1058).
+var ErrOpenSchema = errors.New("every login may create functions in the schema")
+
+// refuseOpenSchema returns ErrOpenSchema for the schema in which the tables are made.
+func refuseOpenSchema(ctx context.Context, db *sql.DB) error {
+	var schema string
+	var open bool
+	err := db.QueryRowContext(ctx, `SELECT nspname::text, EXISTS (SELECT FROM aclexplode(coalesce(nspacl, acldefault('n', nspowner))) WHERE grantee = 0 AND privilege_type = 'CREATE')
+		FROM pg_namespace WHERE nspname = current_schema()`).Scan(&schema, &open)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil // there is no schema, and no table can be made
+	}
+	if err == nil && open {
+		return fmt.Errorf("%w %q: run REVOKE CREATE ON SCHEMA %s FROM PUBLIC as its owner, then migrate again", ErrOpenSchema, schema, pgx.Identifier{schema}.Sanitize())
+	}
+	return err
 }
 
 // migrateUp applies the migrations that the database lacks.

@@ -14,8 +14,8 @@ import (
 // The versions of the schema: that of the migrations of this program, and the oldest
 // that it can serve.
 const (
-	SchemaVersion = 1
-	OldestSchema  = 1
+	SchemaVersion = 2
+	OldestSchema  = 2
 )
 
 // Meta is what a database says of itself.
@@ -61,7 +61,7 @@ func (m *Meta) Check(hasher *apikey.Hasher) error {
 	case m.hash == nil || m.pepper == nil:
 		return fmt.Errorf("%w: it does not say how secrets are hashed: run keyward store migrate", ErrSchema)
 	case *m.hash != hasher.Name() || *m.pepper != hasher.PepperID():
-		return fmt.Errorf("%w: the database's are of %s %s, this program's of %s %s", ErrPepper, *m.hash, *m.pepper, hasher.Name(), hasher.PepperID())
+		return fmt.Errorf("%w: the database's are of %q %q, this program's of %s %s", ErrPepper, *m.hash, *m.pepper, hasher.Name(), hasher.PepperID())
 	}
 	return nil
 }

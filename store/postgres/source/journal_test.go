@@ -56,6 +56,38 @@ func TestReadJournal(t *testing.T) {
 	}
 }
 
+// TestLineBeyond: a line behind the last change is not part of the journal, nor of what a
+// snapshot says of it.
+func TestLineBeyond(t *testing.T) {
+	cfg := server.Database(t)
+	db := open(t, cfg)
+	s, j := postgres.New(postgres.Config{DB: db}), New(db)
+	for range 2 {
+		if _, err := create(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const beyond = 9223372036854775807
+	postgrestest.Exec(t, cfg, `ALTER TABLE journal DISABLE TRIGGER USER`)
+	postgrestest.Exec(t, cfg, `INSERT INTO journal (seq, epoch, kind, line) SELECT 9223372036854775807, epoch, 'key', '{}' FROM meta`)
+	if page, err := j.Read(t.Context(), 1, 10); err != nil || page.Last != 2 || len(page.Lines) != 1 || page.Beyond != beyond {
+		t.Errorf("%+v, %v", page, err)
+	}
+	if page, err := j.Read(t.Context(), beyond, 10); err != nil || page.At != nil {
+		t.Errorf("at the line: %+v, %v", page, err)
+	}
+	taken, err := j.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if head, last := taken.Head(); head.Last != 2 || last == nil || last.Seq != 2 {
+		t.Errorf("%+v, %+v", head, last)
+	}
+	if err := taken.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestSnapshot: a snapshot has all records as they were when it began, and no more than
 // the budget are given at once.
 func TestSnapshot(t *testing.T) {
@@ -81,6 +113,17 @@ func TestSnapshot(t *testing.T) {
 	if busy, ok := errors.AsType[*replica.BusyError](err); !ok || busy.Wait <= 0 || errors.Is(err, database.ErrUnavailable) {
 		t.Errorf("beyond the budget: %v", err)
 	}
+	j.now = func() time.Time { return time.Now().Add(maxSnapshotWait) }
+	late, err := j.Snapshot(t.Context())
+	if err != nil {
+		t.Fatalf("after it has waited for long: %v", err)
+	}
+	if err := late.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := j.Snapshot(t.Context()); err == nil {
+		t.Error("the next one does not wait")
+	}
 	if _, err := create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +132,7 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("%+v, %+v", head, last)
 	}
 	var lines store.KeyDecoder
-	err = held[0].Each(t.Context(), replica.Keys, func(line []byte) error {
+	err = held[0].Each(t.Context(), replica.Keys, func(_, line []byte) error {
 		r, err := lines.Decode(line)
 		if err == nil && !want[r.ID] {
 			t.Errorf("%s is not from before", r.Name)
@@ -190,7 +233,7 @@ func denyReports(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	for _, sql := range []string{
 		`INSERT INTO replica (login, name, identity, epoch, applied, held) VALUES ('other', 'x', '', '', 0, 0)`, `UPDATE replica SET login = 'other'`,
-		`DELETE FROM replica`, `UPDATE replica SET applied = 9 WHERE login <> current_user`,
+		`DELETE FROM replica`, `UPDATE replica SET applied = 9 WHERE login <> session_user`,
 	} {
 		if done, err := conn.Exec(t.Context(), sql); err == nil && done.RowsAffected() > 0 {
 			t.Errorf("allowed: %s", sql)

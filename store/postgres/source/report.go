@@ -15,8 +15,8 @@ import (
 const upsertReplica = `INSERT INTO replica (name, identity, epoch, applied, held, lost, lost_digest)
 	VALUES ($1::text, $2::text, $3::text, $4::bigint, $5::bigint, $6::bigint, $7::text)
 	ON CONFLICT (login, name) DO UPDATE SET identity = excluded.identity, epoch = excluded.epoch, applied = excluded.applied,
-		held = excluded.held, lost = excluded.lost, lost_digest = excluded.lost_digest, at = clock_timestamp()
-	RETURNING coalesce((SELECT before.lost_digest FROM replica AS before WHERE before.name = $1::text AND before.login = current_user), '')`
+		held = excluded.held, lost = excluded.lost, lost_digest = excluded.lost_digest
+	RETURNING coalesce((SELECT before.lost_digest FROM replica AS before WHERE before.name = $1::text AND before.login = session_user), '')`
 
 // Report implements replica.Source. What the database lacks is written only if the
 // database has another list: a dump that is restored has the one of its time. It waits for
@@ -49,7 +49,7 @@ func replaceLost(ctx context.Context, tx pgx.Tx, name string, records []replica.
 		kinds, ids = append(kinds, string(r.Kind)), append(ids, database.Storable(r.ID))
 		seqs, whats = append(seqs, r.Seq), append(whats, string(r.What))
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM replica_lost WHERE replica = $1::text AND login = current_user`, name); err != nil {
+	if _, err := tx.Exec(ctx, `SELECT keyward_forget_lost($1::text)`, name); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `INSERT INTO replica_lost (replica, kind, id, seq, what)

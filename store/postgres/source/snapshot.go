@@ -16,10 +16,12 @@ const (
 	// snapshotBudget is how many snapshots the database gives at once, to all replicas
 	// together: each reads every record.
 	snapshotBudget = 4
-	// snapshotLocks is the first of as many advisory locks.
-	snapshotLocks = database.WritersLock + 1
-	// snapshotWait is about how long one that gets none waits.
-	snapshotWait = 2 * time.Second
+	// snapshotLocks is the first of as many advisory locks. It spells "keyward".
+	snapshotLocks int64 = 0x6b657977617264
+	// snapshotWait is about how long one that gets none waits, and maxSnapshotWait how long
+	// altogether: any login could take these locks and keep them.
+	snapshotWait    = 2 * time.Second
+	maxSnapshotWait = 30 * time.Minute
 )
 
 // snapshot is one consistent view of all records, within the budget.
@@ -46,7 +48,9 @@ func (j *Journal) beginSnapshot(ctx context.Context) (*snapshot, error) {
 	}
 	s := &snapshot{conn: conn}
 	if s.tx, err = conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}); err == nil {
-		err = s.read(ctx)
+		if err = j.takeTurn(ctx, s.tx); err == nil {
+			err = s.read(ctx)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -54,22 +58,31 @@ func (j *Journal) beginSnapshot(ctx context.Context) (*snapshot, error) {
 	return s, nil
 }
 
-// read waits for no other snapshot: one beyond the budget is a [replica.BusyError].
-func (s *snapshot) read(ctx context.Context) error {
+// takeTurn waits for no other snapshot: one beyond the budget is a [replica.BusyError],
+// until it was asked for as long as maxSnapshotWait.
+func (j *Journal) takeTurn(ctx context.Context, tx pgx.Tx) error {
 	free := false
 	for i := int64(0); i < snapshotBudget && !free; i++ {
-		if err := s.tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1::bigint)`, snapshotLocks+i).Scan(&free); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1::bigint)`, snapshotLocks+i).Scan(&free); err != nil {
 			return err
 		}
 	}
-	if !free {
+	now := j.now().UnixNano()
+	j.waitsSince.CompareAndSwap(0, now)
+	if !free && now-j.waitsSince.Load() < int64(maxSnapshotWait) {
 		return &replica.BusyError{Wait: snapshotWait/2 + rand.N(snapshotWait)}
 	}
+	j.waitsSince.Store(0)
+	return nil
+}
+
+// read reads the head, and the line that it names.
+func (s *snapshot) read(ctx context.Context) error {
 	var err error
 	if s.head, _, err = readHead(ctx, s.tx); err != nil || s.head.Last == 0 {
 		return err
 	}
-	lines, err := linesFrom(ctx, s.tx, s.head.Last, 0)
+	lines, err := linesFrom(ctx, s.tx, s.head.Last, s.head.Last, 0)
 	if err == nil && len(lines) > 0 {
 		s.last = &lines[0]
 	}
@@ -79,16 +92,24 @@ func (s *snapshot) read(ctx context.Context) error {
 // Head implements replica.Snapshot.
 func (s *snapshot) Head() (replica.Head, *replica.Line) { return s.head, s.last }
 
+const selectRecords = `SELECT CASE WHEN octet_length(id) <= $2::integer THEN id ELSE '' END, CASE WHEN octet_length(line) <= $2::integer THEN line ELSE '' END
+	FROM snapshot WHERE kind = $1::text`
+
 // Each implements replica.Snapshot. The lines of revocations, of which several may name
-// the same tokens, are in the order of their numbers.
-func (s *snapshot) Each(ctx context.Context, kind replica.Kind, visit func(line []byte) error) error {
-	rows, err := s.tx.Query(ctx, `SELECT line FROM snapshot WHERE kind = $1::text ORDER BY CASE WHEN kind = 'revocation' THEN seq END`, string(kind))
+// the same tokens, are in the order of their numbers. One that is longer than any of a file is
+// empty.
+func (s *snapshot) Each(ctx context.Context, kind replica.Kind, visit func(id, line []byte) error) error {
+	sql := selectRecords
+	if kind == replica.Revocations {
+		sql += ` ORDER BY seq`
+	}
+	rows, err := s.tx.Query(ctx, sql, string(kind), int32(replica.MaxLine))
 	if err != nil {
 		return failed(ctx, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		if err := visit(rows.RawValues()[0]); err != nil {
+		if err := visit(rows.RawValues()[0], rows.RawValues()[1]); err != nil {
 			return err
 		}
 	}

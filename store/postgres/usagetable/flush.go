@@ -69,7 +69,7 @@ func (t *Table) change(ctx context.Context, do func(context.Context, pgx.Tx) err
 // waits for an earlier transaction with the same batch whose outcome is not known.
 func (t *Table) begin(ctx context.Context, tx pgx.Tx) (isNew bool, err error) {
 	written, err := tx.Exec(ctx, `INSERT INTO usage_batch (replica, batch) VALUES ($1::text, $2::text)
-		ON CONFLICT (login, replica) DO UPDATE SET batch = excluded.batch, at = clock_timestamp() WHERE usage_batch.batch <> excluded.batch`,
+		ON CONFLICT (login, replica) DO UPDATE SET batch = excluded.batch WHERE usage_batch.batch <> excluded.batch`,
 		t.replica, t.batch)
 	return written.RowsAffected() == 1, err
 }
@@ -80,7 +80,7 @@ func (t *Table) add(ctx context.Context, tx pgx.Tx, batch []byte) error {
 	addLines(&sums, batch)
 	ids := slices.DeleteFunc(slices.Clone(sums.Keys()), func(id string) bool { return !isKeyID(id) })
 	found, err := tx.Query(ctx, `SELECT key_id, login, replica, totals, days FROM usage
-		WHERE key_id = ANY($1::text[]) AND login = current_user AND replica = $2::text FOR UPDATE`, ids, t.replica)
+		WHERE key_id = ANY($1::text[]) AND login = session_user AND replica = $2::text FOR UPDATE`, ids, t.replica)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (t *Table) add(ctx context.Context, tx pgx.Tx, batch []byte) error {
 	}
 	_, err = tx.Exec(ctx, `INSERT INTO usage (key_id, replica, totals, days, last)
 		SELECT key_id, $1::text, totals, days, last FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) AS u (key_id, totals, days, last)
-		ON CONFLICT (key_id, login, replica) DO UPDATE SET totals = excluded.totals, days = excluded.days, last = excluded.last, at = clock_timestamp()`,
+		ON CONFLICT (key_id, login, replica) DO UPDATE SET totals = excluded.totals, days = excluded.days, last = excluded.last`,
 		t.replica, changed.ids, changed.totals, changed.days, changed.last)
 	return err
 }

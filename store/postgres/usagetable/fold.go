@@ -30,7 +30,8 @@ func (t *Table) Fold(ctx context.Context) error {
 	return t.change(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		// A replica that sends the batch of such a row again would be counted twice, after
 		// thirty days of silence.
-		_, err := tx.Exec(ctx, `DELETE FROM usage_batch WHERE replica <> '' AND at < clock_timestamp() - interval '30 days'`)
+		_, err := tx.Exec(ctx, `DELETE FROM usage_batch WHERE (login, replica) IN
+			(SELECT login, replica FROM usage_batch WHERE replica <> '' AND at < clock_timestamp() - interval '30 days' FOR UPDATE SKIP LOCKED)`)
 		return err
 	})
 }

@@ -29,7 +29,7 @@ func TestReplicasAreApart(t *testing.T) {
 	conn := postgrestest.Connect(t, two)
 	for _, table := range []string{"usage", "usage_batch"} {
 		var rows, others int
-		sql := fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE login <> current_user OR replica = '') FROM %s`, table)
+		sql := fmt.Sprintf(`SELECT count(*), count(*) FILTER (WHERE login <> session_user OR replica = '') FROM %s`, table)
 		if err := conn.QueryRow(t.Context(), sql).Scan(&rows, &others); err != nil || rows != 1 || others != 0 {
 			t.Errorf("%s: a replica sees %d rows, %d of others, %v", table, rows, others, err)
 		}

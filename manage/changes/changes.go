@@ -1,4 +1,6 @@
-package manage
+// Package changes says what the audit log shows of a change of a record: never a digest
+// or the hash of a password.
+package changes
 
 import (
 	"keyward/store"
@@ -16,12 +18,13 @@ var (
 	shownOfRevocations = []string{"jti", "sid", "subject", "issued_before", "until", "reason"}
 )
 
-func keyChanges(before, after *store.KeyRecord) []audit.Change {
+// Key returns what changed of a key.
+func Key(before, after *store.KeyRecord) []audit.Change {
 	return audit.ChangesOf(before, after, shownOfKeys)
 }
 
-// userChanges says that a password was set, not which.
-func userChanges(before, after *store.UserRecord) []audit.Change {
+// User returns what changed of a user, and says that a password was set, not which.
+func User(before, after *store.UserRecord) []audit.Change {
 	changes := audit.ChangesOf(before, after, shownOfUsers)
 	if after.Password != before.Password && after.Deleted.IsZero() {
 		changes = append(changes, audit.Change{Field: "password"})
@@ -29,6 +32,7 @@ func userChanges(before, after *store.UserRecord) []audit.Change {
 	return changes
 }
 
-func revocationChanges(r *store.Revocation) []audit.Change {
+// Revocation returns what a revocation says.
+func Revocation(r *store.Revocation) []audit.Change {
 	return audit.ChangesOf(&store.Revocation{}, r, shownOfRevocations)
 }

@@ -1,0 +1,121 @@
+package page
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strconv"
+
+	"keyward/manage/console/words"
+)
+
+//go:embed templates
+var shared embed.FS
+
+// templatesIn are those of the pages that this package has itself.
+func templatesIn(directory string) fs.FS {
+	sub, err := fs.Sub(shared, "templates/"+directory)
+	if err != nil {
+		panic(err)
+	}
+	return sub
+}
+
+// Templates are the parsed templates of pages, by the name of their file.
+type Templates map[string]*template.Template
+
+// Parse parses the templates of an area: each file of it defines "main", and may use
+// what the files of this package define. A template that cannot be parsed is an error of
+// the program.
+func (s *Site) Parse(files fs.FS) Templates {
+	base := template.Must(template.New("layout.html").Funcs(s.funcs()).ParseFS(shared, "templates/*.html"))
+	names, err := fs.Glob(files, "*.html")
+	if err != nil || len(names) == 0 {
+		panic(fmt.Sprintf("console: no templates: %v", err))
+	}
+	parsed := Templates{}
+	for _, name := range names {
+		parsed[name] = template.Must(template.Must(base.Clone()).ParseFS(files, name))
+	}
+	return parsed
+}
+
+// Head is what a page says beside its content.
+type Head struct {
+	Title  string
+	Crumbs []Crumb
+	Bare   bool // without the navigation
+	Status int  // zero is 200
+	// Error is set on a form that was not accepted.
+	Error bool
+	// Current is the entry of the navigation that the page belongs to; "" is the page
+	// itself.
+	Current string
+}
+
+// Crumb is a page above the page; the last one has no path.
+type Crumb struct{ Path, Text string }
+
+// View is what a template gets.
+type View struct {
+	Head
+	Data  any
+	Words *words.Words
+	Site  string // the title of the API
+	User  string
+	Home  string
+	Nav   []NavSection
+	Done  string // what was done before; "" is nothing
+
+	Style, Script string // paths of the static files
+}
+
+// Render answers with a page.
+func (r *Request) Render(t Templates, name string, head Head, data any) error {
+	found := t[name]
+	if found == nil {
+		return fmt.Errorf("console: there is no template %q", name)
+	}
+	v := r.view(head)
+	v.Data = data
+	var page bytes.Buffer
+	if err := found.ExecuteTemplate(&page, "layout.html", v); err != nil {
+		return fmt.Errorf("console: rendering %s: %w", name, err)
+	}
+	h := r.w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Length", strconv.Itoa(page.Len()))
+	status := head.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	r.w.WriteHeader(status)
+	if r.HTTP.Method != http.MethodHead {
+		_, _ = r.w.Write(page.Bytes()) // or the client is gone
+	}
+	return nil
+}
+
+func (r *Request) view(head Head) *View {
+	v := &View{
+		Head: head, Words: r.Words(), Site: r.Title(), User: r.Actor.User(), Home: "/",
+		Style: r.static.Style, Script: r.static.Script,
+	}
+	if head.Status == 0 && r.HTTP.Method == http.MethodGet {
+		v.Done = notes[r.Query("done")]
+	}
+	if r.Actor.Session() == "" || r.Actor.MustChange() {
+		v.Bare = true
+		return v
+	}
+	v.Home = r.Home(r.Actor)
+	current := head.Current
+	if current == "" {
+		current = r.HTTP.URL.Path
+	}
+	v.Nav = r.nav(current)
+	return v
+}

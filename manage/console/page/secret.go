@@ -1,0 +1,66 @@
+package page
+
+import (
+	"keyward/apikey"
+	"keyward/authz"
+	"keyward/config"
+	"keyward/store"
+)
+
+// Secret is what the page that shows a secret has. It is rendered once, in the answer to
+// the form that made it.
+type Secret struct {
+	Heading string // of the record, or whose it is
+	Label   string // what it is: API key, one-time link
+	Warning string
+	Value   authz.Secret
+	Try     string // commands; "" is none
+	Note    string // what else was done; "" is nothing
+	Path    string // of the page that follows
+}
+
+// Revealed is the secret, for the template.
+func (s Secret) Revealed() string { return s.Value.Reveal() }
+
+// ShowSecret answers with the page that shows a secret.
+func (r *Request) ShowSecret(head Head, s Secret) error {
+	return r.Render(r.shared, "secret.html", head, s)
+}
+
+// ShownBefore answers a form that was sent before, whose secret was shown then. what is the
+// record, path its page, and lost what to do if the secret was not stored.
+func (r *Request) ShownBefore(head Head, what, path, lost string) error {
+	return r.Render(r.shared, "again.html", head, struct{ What, Path, Lost string }{what, path, lost})
+}
+
+// ShowKey is ShowSecret for the secret of a key.
+func (r *Request) ShowKey(head Head, k *store.KeyRecord, secret authz.Secret, note, path string) error {
+	usable := ""
+	if len(k.Paths) > 0 {
+		usable = k.Paths[0]
+	}
+	return r.ShowSecret(head, Secret{
+		Heading: k.Name, Label: r.Words().Key, Warning: r.Words().Warning, Value: secret, Note: note, Path: path,
+		Try: r.Words().Try(secret.Reveal(), r.Settings().APIURL, usable),
+	})
+}
+
+// KeyFormat is the format of new keys in the style, and their prefix.
+func (r *Request) KeyFormat() (format apikey.Format, prefix string) {
+	if r.Settings().Style == config.ConsoleHaplo {
+		return apikey.FormatHex, ""
+	}
+	return apikey.FormatKeyward, r.Service().Prefix()
+}
+
+// MakeKey makes the key of an attempt. An earlier attempt may have made it; its secret is
+// lost, and the returned one is empty.
+func (r *Request) MakeKey(attempt Attempt, p store.KeyParams) (store.KeyRecord, authz.Secret, error) {
+	p.ID = attempt.RecordID
+	if attempt.Resumed {
+		if record, err := r.Service().MadeKey(r.Context(), r.Actor, p.ID); err == nil {
+			return record, authz.Secret{}, nil
+		}
+	}
+	return r.Service().CreateKey(r.Context(), r.Actor, p)
+}
