@@ -126,7 +126,9 @@ func New(cfg Config) *Service {
 	s.Clients = registry.NewClients(registry.ClientConfig{
 		Steps: s.steps(), Records: recordsOf(s, cfg.ClientReader, cfg.ClientEditor), Hasher: cfg.Hasher, Rand: cfg.Rand,
 	})
-	edit := func(ctx context.Context, edit func(store.Tx[store.UserRecord]) error) error { return changing(ctx, s, s.UserEditor, edit) }
+	edit := func(ctx context.Context, edit func(store.Tx[store.UserRecord]) error) error {
+		return changing(ctx, s, s.UserEditor, edit)
+	}
 	s.Identities = linking.New(linking.Config{Steps: s.steps(), Edit: edit, EditFor: s.editUsers, Put: putUser})
 	return s
 }
