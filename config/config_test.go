@@ -183,7 +183,7 @@ func TestEveryKey(t *testing.T) {
 		Usage:              Usage{"usage.jsonl", time.Minute},
 		State:              State{"keyward.db"},
 		Console: Console{ConsoleHalo, "T", "https://api.example.com", []NamedScope{{"a:r", "Read a"}}, "https://console.example.com", Session{15 * time.Minute, 8 * time.Hour}, FirstLogin{true, true}, OIDC{
-			Issuer: "https://idp.example.com", ClientID: "keyward", ClientSecretFile: "idp-secret", UserClaim: "email", CreateUsers: true, RolesClaim: "groups",
+			Issuer: "https://idp.example.com", Name: "I", ClientID: "keyward", ClientSecretFile: "idp-secret", UserClaim: "email", CreateUsers: true, RolesClaim: "groups",
 			Roles: map[string][]string{"idp-admins": {"keyward:admin"}}, Scopes: []string{"groups"}}},
 		Revocations:    Revocations{"r.jsonl"},
 		Projects:       Projects{"projects.jsonl"},

@@ -14,6 +14,7 @@ import (
 // OIDC configures the console's login with an OpenID provider.
 type OIDC struct {
 	Issuer           string // "": there is no such login
+	Name             string // of the provider on the pages; "" is the host of Issuer
 	ClientID         string
 	ClientSecretFile string
 	// UserClaim is the claim that has the user's name.
@@ -33,11 +34,21 @@ const freshLogin = 15 * time.Minute
 // managingScopes are those that a role can give.
 var managingScopes = []string{"keyward:admin", "keyward:read", "keyward:keys", "keyward:users", "keyward:self"}
 
+// Title is the provider's name on the pages; "" if there is no such login.
+func (o *OIDC) Title() string {
+	u, err := url.Parse(o.Issuer)
+	if o.Name != "" && o.Issuer != "" || err != nil {
+		return o.Name
+	}
+	return u.Host
+}
+
 func (d *decoder) oidc(v value, c *Console) {
 	o := &c.OIDC
 	before := len(d.problems)
 	d.mapping(v, fields{
 		{"issuer", d.checked(&o.Issuer, validIssuerURL)},
+		{"name", d.checked(&o.Name, validTitle)},
 		{"client_id", d.text(&o.ClientID)},
 		{"client_secret_file", d.filename(&o.ClientSecretFile)},
 		{"user_claim", d.checked(&o.UserClaim, validClaimText)},

@@ -79,9 +79,9 @@ func (c claims) checkProof(l *login, now time.Time) error {
 	switch {
 	case there && (!isTime || proved.After(now.Add(leeway))):
 		return refused("the auth_time is not a time until now")
-	case l.mustProve() && !there:
+	case l.MustProve() && !there:
 		return refused("the ID token has no auth_time, which max_age asks for")
-	case l.mustProve() && proved.Before(l.begun.Add(-leeway)):
+	case l.MustProve() && proved.Before(l.begun.Add(-leeway)):
 		return refused("the person did not log in to the provider again: the auth_time is before the login was begun")
 	}
 	return nil

@@ -33,20 +33,9 @@ type Result struct {
 func (p *Provider) Finish(ctx context.Context, query url.Values, cookie authz.Secret) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
-	l, err := readLogin(cookie)
-	switch {
-	case err != nil:
-		return Result{}, err
-	case !l.inTime(p.cfg.Now()):
-		return Result{}, fmt.Errorf("%w: it took too long", ErrExpired)
-	}
-	answer, err := readAnswer(query)
+	l, answer, err := p.begun(query, cookie)
 	if err != nil {
 		return Result{}, err
-	}
-	// Nothing else of the answer counts before this: another site can send a browser here.
-	if !hmac.Equal([]byte(answer.state), []byte(l.state())) {
-		return Result{}, fmt.Errorf("%w: the state is that of another login", ErrExpired)
 	}
 	m, err := p.discover(ctx)
 	if err == nil {
@@ -68,6 +57,31 @@ func (p *Provider) Finish(ctx context.Context, query url.Values, cookie authz.Se
 		return Result{}, fmt.Errorf("%w: it is used", ErrExpired)
 	}
 	return Result{identity, l.Options}, nil
+}
+
+// Began returns nil if the answer of the provider is one to a login that the browser has
+// begun, in time: what a stranger can have a browser of another person send is not. It
+// asks the provider for nothing.
+func (p *Provider) Began(query url.Values, cookie authz.Secret) error {
+	_, _, err := p.begun(query, cookie)
+	return err
+}
+
+// begun returns the login that the browser has begun, and the answer to it.
+func (p *Provider) begun(query url.Values, cookie authz.Secret) (*login, answer, error) {
+	l, err := readLogin(cookie)
+	if err == nil && !l.inTime(p.cfg.Now()) {
+		err = fmt.Errorf("%w: it took too long", ErrExpired)
+	}
+	var a answer
+	if err == nil {
+		a, err = readAnswer(query)
+	}
+	// Nothing else of the answer counts before this: another site can send a browser here.
+	if err == nil && !hmac.Equal([]byte(a.state), []byte(l.state())) {
+		err = fmt.Errorf("%w: the state is that of another login", ErrExpired)
+	}
+	return l, a, err
 }
 
 // answer is what the provider sends the browser back with (RFC 6749 section 4.1.2, RFC

@@ -37,6 +37,9 @@ type Options struct {
 	Prove bool
 }
 
+// MustProve reports whether the person has to log in to the provider again.
+func (o Options) MustProve() bool { return o.Prove || o.Session != "" }
+
 // login is what a login has to remember, which is in the browser's cookie.
 type login struct {
 	secret [sha256.Size]byte // a random number
@@ -97,9 +100,6 @@ func readLogin(cookie authz.Secret) (*login, error) {
 		Options: Options{Next: c.Next, Session: c.Session, Prove: c.Prove},
 	}, nil
 }
-
-// mustProve reports whether the person has to log in to the provider again.
-func (l *login) mustProve() bool { return l.Prove || l.Session != "" }
 
 // inTime reports whether the login can be finished now.
 func (l *login) inTime(now time.Time) bool {

@@ -196,7 +196,7 @@ func (p *Provider) scopes() []string {
 // authorizationURL is where the browser goes to log in.
 func (m *metadata) authorizationURL(l *login) string {
 	options := []oauth2.AuthCodeOption{oidc.Nonce(l.nonce()), oauth2.S256ChallengeOption(l.codeVerifier())}
-	if l.mustProve() {
+	if l.MustProve() {
 		options = append(options, oauth2.SetAuthURLParam("max_age", "0"))
 	}
 	return m.oauth.AuthCodeURL(l.state(), options...)
