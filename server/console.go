@@ -45,13 +45,15 @@ func (s *Server) managing() http.Handler {
 		Authenticate:     func(hr *http.Request) (access.Actor, *gate.Denial) { return s.authenticate(hr, audit.ViaAPI) },
 		AuthenticateLink: s.authenticateLink, CountFailure: s.countFailure, CountRequest: s.requests.Count, Log: s.logger, Version: s.opts.Version,
 	})
+	logins := providerLogins{s, limited(s.logger, "go-oidc", loginLinesPerSecond)}
 	pages := console.New(page.Config{
 		Service: service, Accounts: accounts, State: db, Origin: address, Gate: shared,
 		Settings: func() page.Settings {
 			settings, scopes := s.engine.Current().ConsoleSettings()
 			return page.Settings{Console: settings, RouteScopes: scopes}
 		},
-		CallOf: s.callOfPage, Login: s.login, Authenticate: s.authenticatePage, AuthenticateLink: s.authenticatePageLink, CountRequest: s.requests.Count, Log: s.logger,
+		CallOf: s.callOfPage, Login: s.login, BeginLogin: logins.begin, FinishLogin: logins.finish,
+		Authenticate: s.authenticatePage, AuthenticateLink: s.authenticatePageLink, CountRequest: s.requests.Count, Log: s.logger,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		if api.Serves(hr) {

@@ -41,7 +41,7 @@ func TestNames(t *testing.T) {
 		"a claim of the provider": {"https://example.com/user", claim("https://example.com/user", "alice"), "alice", ""},
 	} {
 		f := newFixture(t, func(cfg *Config) { cfg.UserClaim = c.claim })
-		f.idp.claims = c.change
+		f.idp.Claims = c.change
 		got, err := f.login(Options{})
 		f.want(name, err, nil, "")
 		if got.User != c.user || (got.Nameless == "") != (c.why == "") || !strings.Contains(got.Nameless, c.why) || got.Subject != "sub-alice" {
@@ -73,7 +73,7 @@ func TestRoles(t *testing.T) {
 		"one that is not": {[]any{"admins", 1}, nil, "not a list of texts"},
 	} {
 		f := newFixture(t, withRoles)
-		f.idp.claims = claim("groups", c.groups)
+		f.idp.Claims = claim("groups", c.groups)
 		got, err := f.login(Options{})
 		if c.text != "" {
 			f.want(name, err, ErrRefused, c.text)
@@ -117,14 +117,14 @@ func TestUserInfo(t *testing.T) {
 		"no person":              {claim("email", nil), map[string]any{"email": "root@example.com", "email_verified": true}, ErrRefused, "another person", "", nil, 1},
 	} {
 		f := newFixture(t, withRoles, func(cfg *Config) { cfg.UserClaim = "email" })
-		f.idp.metadata = with("userinfo_endpoint", f.idp.URL+"/userinfo")
-		f.idp.claims, f.idp.userInfo = c.change, c.info
+		f.idp.Metadata = with("userinfo_endpoint", f.idp.URL+"/userinfo")
+		f.idp.Claims, f.idp.UserInfo = c.change, c.info
 		got, err := f.login(Options{})
 		f.want(name, err, c.sentinel, c.text)
-		if got.User != c.user || !reflect.DeepEqual(got.Roles, c.roles) || f.idp.requests["/userinfo"].Load() != c.asked {
+		if got.User != c.user || !reflect.DeepEqual(got.Roles, c.roles) || f.idp.Requests["/userinfo"].Load() != c.asked {
 			t.Errorf("%s: %+v", name, got)
 		}
-		if scope := f.idp.asked.Get("scope"); scope != "openid email profile groups" {
+		if scope := f.idp.Asked.Get("scope"); scope != "openid email profile groups" {
 			t.Errorf("scope %q", scope)
 		}
 	}

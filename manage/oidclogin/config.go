@@ -24,6 +24,9 @@ const (
 	claimEmailVerified = "email_verified"
 )
 
+// CallbackPath is where the provider sends browsers back to, below the console's origin.
+const CallbackPath = "/login/callback"
+
 // Config is which provider logs people in, and how.
 type Config struct {
 	// Issuer is the provider's issuer identifier: an https URL, or an http URL of this

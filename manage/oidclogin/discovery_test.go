@@ -14,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"keyward/authz"
+	"keyward/internal/openidprovider"
 )
 
 // TestProviderIsDown: a provider that cannot be reached fails the login, which is
@@ -21,32 +22,32 @@ import (
 func TestProviderIsDown(t *testing.T) {
 	f := newFixture(t)
 	down := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
-	f.idp.replaced["/.well-known/openid-configuration"] = down
+	f.idp.Replaced["/.well-known/openid-configuration"] = down
 	begin := func() error { _, _, err := f.Begin(f.Context(), Options{}); return err }
 	f.want("down", begin(), ErrUnavailable, "status 502")
 	for range 10 {
 		f.want("still down", begin(), ErrUnavailable, "status 502")
 	}
-	if n := f.idp.requests["/.well-known/openid-configuration"].Load(); n != 1 {
+	if n := f.idp.Requests["/.well-known/openid-configuration"].Load(); n != 1 {
 		t.Errorf("the provider was asked %d times in a moment", n)
 	}
-	delete(f.idp.replaced, "/.well-known/openid-configuration")
+	delete(f.idp.Replaced, "/.well-known/openid-configuration")
 	f.pass(retryAfter)
 	f.want("back", begin(), nil, "")
 
 	// What is known stays while the provider is down again, and is read again later.
-	f.idp.replaced["/.well-known/openid-configuration"] = down
+	f.idp.Replaced["/.well-known/openid-configuration"] = down
 	f.pass(rediscoverAfter)
 	f.want("known", begin(), nil, "")
-	delete(f.idp.replaced, "/.well-known/openid-configuration")
-	f.idp.metadata = with("authorization_endpoint", f.idp.URL+"/moved")
+	delete(f.idp.Replaced, "/.well-known/openid-configuration")
+	f.idp.Metadata = with("authorization_endpoint", f.idp.URL+"/moved")
 	f.pass(retryAfter)
 	if to, _, err := f.Begin(f.Context(), Options{}); err != nil || !strings.HasPrefix(to, f.idp.URL+"/moved?") {
 		t.Errorf("moved: %s, %v", to, err)
 	}
 	for _, path := range []string{"/token", "/jwks"} {
 		f := newFixture(t)
-		f.idp.replaced[path] = down
+		f.idp.Replaced[path] = down
 		_, err := f.login(Options{})
 		f.want(path, err, ErrUnavailable, "status 502")
 	}
@@ -66,7 +67,7 @@ func TestNoConnection(t *testing.T) {
 
 	f = newFixture(t)
 	entered, leave := make(chan struct{}), make(chan struct{})
-	f.idp.replaced["/.well-known/openid-configuration"] = func(http.ResponseWriter, *http.Request) { close(entered); <-leave }
+	f.idp.Replaced["/.well-known/openid-configuration"] = func(http.ResponseWriter, *http.Request) { close(entered); <-leave }
 	var waiting sync.WaitGroup
 	waiting.Go(func() { _, _, _ = f.Begin(context.WithoutCancel(f.Context()), Options{}) })
 	<-entered
@@ -105,13 +106,13 @@ func TestMetadata(t *testing.T) {
 		}, "client_secret_basic"},
 	} {
 		f := newFixture(t)
-		f.idp.metadata = c.change(f)
+		f.idp.Metadata = c.change(f)
 		_, _, err := f.Begin(f.Context(), Options{})
 		f.want(name, err, ErrUnavailable, c.text)
 	}
 	// A provider on https does not lead to this machine, nor to a URL without TLS.
 	of := func(issuer string) *Provider {
-		p, err := New(Config{Issuer: issuer, ClientID: clientID, ClientSecret: authz.NewSecret(clientSecret), RedirectURL: callback, MarkUsed: newFixture(t).markUsed})
+		p, err := New(Config{Issuer: issuer, ClientID: openidprovider.ClientID, ClientSecret: authz.NewSecret(openidprovider.ClientSecret), RedirectURL: openidprovider.Callback, MarkUsed: newFixture(t).markUsed})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,9 +140,9 @@ func TestMetadata(t *testing.T) {
 func TestHugeAnswers(t *testing.T) {
 	for _, path := range []string{"/.well-known/openid-configuration", "/jwks", "/token", "/userinfo"} {
 		f := newFixture(t, func(cfg *Config) { cfg.UserClaim = "nickname" })
-		f.idp.metadata = with("userinfo_endpoint", f.idp.URL+"/userinfo")
+		f.idp.Metadata = with("userinfo_endpoint", f.idp.URL+"/userinfo")
 		var sent atomic.Int64
-		f.idp.replaced[path] = func(w http.ResponseWriter, _ *http.Request) {
+		f.idp.Replaced[path] = func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			for block := []byte(strings.Repeat(" ", 64<<10)); sent.Load() < 1<<30; sent.Add(int64(len(block))) {
 				if _, err := w.Write(block); err != nil {
@@ -171,8 +172,8 @@ func TestRedirects(t *testing.T) {
 	defer other.Close()
 	for path, sentinel := range map[string]error{"/.well-known/openid-configuration": ErrUnavailable, "/jwks": ErrUnavailable, "/userinfo": ErrUnavailable, "/token": ErrRefused} {
 		f := newFixture(t, func(cfg *Config) { cfg.UserClaim = "nickname" })
-		f.idp.metadata = with("userinfo_endpoint", f.idp.URL+"/userinfo")
-		f.idp.replaced[path] = func(w http.ResponseWriter, r *http.Request) {
+		f.idp.Metadata = with("userinfo_endpoint", f.idp.URL+"/userinfo")
+		f.idp.Replaced[path] = func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
 		}
 		_, _, err := f.Begin(f.Context(), Options{})
@@ -195,25 +196,25 @@ func TestTokenEndpoint(t *testing.T) {
 		text     string
 	}{
 		"invalid_grant":  {400, `{"error":"invalid_grant"}`, ErrExpired, "does not accept the code"},
-		"invalid_client": {401, `{"error":"invalid_client","error_description":"` + clientSecret + `"}`, ErrRefused, "invalid_client"},
-		"unknown":        {400, `{"error":"` + clientSecret + `"}`, ErrRefused, "status 400"},
-		"not JSON":       {400, clientSecret, ErrRefused, "status 400"},
-		"overloaded":     {503, clientSecret, ErrUnavailable, "status 503"},
-		"HTML":           {200, `<html>` + clientSecret, ErrRefused, "cannot be read"},
+		"invalid_client": {401, `{"error":"invalid_client","error_description":"` + openidprovider.ClientSecret + `"}`, ErrRefused, "invalid_client"},
+		"unknown":        {400, `{"error":"` + openidprovider.ClientSecret + `"}`, ErrRefused, "status 400"},
+		"not JSON":       {400, openidprovider.ClientSecret, ErrRefused, "status 400"},
+		"overloaded":     {503, openidprovider.ClientSecret, ErrUnavailable, "status 503"},
+		"HTML":           {200, `<html>` + openidprovider.ClientSecret, ErrRefused, "cannot be read"},
 		"no token":       {200, `{}`, ErrRefused, "cannot be read"},
 		"no ID token":    {200, `{"access_token":"access","token_type":"Bearer"}`, ErrRefused, "no ID token"},
 		"not a token":    {200, `{"access_token":"access","token_type":"Bearer","id_token":"a.b.c"}`, ErrRefused, "signature is not valid"},
 		"a number":       {200, `{"access_token":"access","token_type":"Bearer","id_token":1}`, ErrRefused, "no ID token"},
 	} {
 		f := newFixture(t)
-		f.idp.replaced["/token"] = func(w http.ResponseWriter, _ *http.Request) {
+		f.idp.Replaced["/token"] = func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(c.status)
 			_, _ = w.Write([]byte(c.body))
 		}
 		_, err := f.login(Options{})
 		f.want(name, err, c.sentinel, c.text)
-		if n := f.idp.requests["/token"].Load(); n != 1 {
+		if n := f.idp.Requests["/token"].Load(); n != 1 {
 			t.Errorf("%s: %d requests", name, n)
 		}
 	}
@@ -229,13 +230,13 @@ func TestKeyRotation(t *testing.T) {
 	login := func() error { _, err := f.login(Options{}); return err }
 	f.want("the first key", login(), nil, "")
 	f.want("again", login(), nil, "")
-	if n := f.idp.requests["/jwks"].Load(); n != 1 {
+	if n := f.idp.Requests["/jwks"].Load(); n != 1 {
 		t.Errorf("the key set was read %d times", n)
 	}
-	f.idp.jwks = []any{ecJWK("new", otherKey)}
-	f.idp.signedBy(jwt.SigningMethodES256, otherKey, "new")
+	f.idp.JWKS = []any{openidprovider.ECJWK("new", openidprovider.OtherKey)}
+	f.idp.SignedBy(jwt.SigningMethodES256, openidprovider.OtherKey, "new")
 	f.want("the next key", login(), nil, "")
-	f.idp.signedBy(jwt.SigningMethodES256, ecKey, "ec")
+	f.idp.SignedBy(jwt.SigningMethodES256, openidprovider.ECKey, "ec")
 	f.want("the first key again", login(), ErrRefused, "signature is not valid")
 }
 
@@ -259,7 +260,7 @@ func TestConfig(t *testing.T) {
 		"an unknown one":    {func(c *Config) { c.RolesClaim, c.Roles = "groups", map[string][]string{"a": {"keyward:all"}} }, "must give scopes"},
 		"no scope":          {func(c *Config) { c.RolesClaim, c.Roles = "groups", map[string][]string{"a": nil} }, "must give scopes"},
 	} {
-		cfg := Config{Issuer: "https://idp.example", ClientID: clientID, ClientSecret: authz.NewSecret(clientSecret), RedirectURL: callback, MarkUsed: (&fixture{}).markUsed}
+		cfg := Config{Issuer: "https://idp.example", ClientID: openidprovider.ClientID, ClientSecret: authz.NewSecret(openidprovider.ClientSecret), RedirectURL: openidprovider.Callback, MarkUsed: (&fixture{}).markUsed}
 		if _, err := New(cfg); err != nil {
 			t.Fatal(err)
 		}
@@ -280,8 +281,8 @@ func (timeout) Temporary() bool { return false }
 // an error that says so.
 func TestTimeouts(t *testing.T) {
 	f := newFixture(t, func(cfg *Config) { cfg.UserClaim = "nickname" })
-	f.idp.metadata = with("userinfo_endpoint", f.idp.URL+"/userinfo")
-	f.idp.userInfo = map[string]any{"sub": "sub-alice"}
+	f.idp.Metadata = with("userinfo_endpoint", f.idp.URL+"/userinfo")
+	f.idp.UserInfo = map[string]any{"sub": "sub-alice"}
 	slow := ""
 	f.config.Client = &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		if deadline, ok := r.Context().Deadline(); !ok || time.Until(deadline) > requestTimeout {
@@ -296,7 +297,7 @@ func TestTimeouts(t *testing.T) {
 		f.Provider = f.another()
 		to, cookie, err := f.Begin(f.Context(), Options{})
 		if err == nil {
-			_, err = f.Finish(f.Context(), f.idp.authorize(to), cookie)
+			_, err = f.Finish(f.Context(), f.idp.Authorize(to), cookie)
 		}
 		if slow != "" {
 			f.want(slow, err, ErrUnavailable, "no answer in time")

@@ -13,21 +13,26 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"keyward/authz"
+	"keyward/internal/openidprovider"
 	"keyward/manage/access"
 )
 
 // TestLogin: who logs in is the person of the ID token, by every kind of key.
 func TestLogin(t *testing.T) {
-	for name, sign := range map[string]func(*openIDProvider){
-		"ES256":                        func(*openIDProvider) {},
-		"RS256":                        func(p *openIDProvider) { p.signedBy(jwt.SigningMethodRS256, rsaKey, "rsa") },
-		"PS256":                        func(p *openIDProvider) { p.signedBy(jwt.SigningMethodPS256, rsaKey, "rsa") },
-		"a key set with one of others": func(p *openIDProvider) { p.jwks = append(p.jwks, map[string]any{"kty": "new", "kid": "x"}) },
-		"client_secret_post": func(p *openIDProvider) {
-			p.metadata = with("token_endpoint_auth_methods_supported", []string{"client_secret_post"})
+	for name, sign := range map[string]func(*openidprovider.Provider){
+		"ES256":                        func(*openidprovider.Provider) {},
+		"RS256":                        func(p *openidprovider.Provider) { p.SignedBy(jwt.SigningMethodRS256, openidprovider.RSAKey, "rsa") },
+		"PS256":                        func(p *openidprovider.Provider) { p.SignedBy(jwt.SigningMethodPS256, openidprovider.RSAKey, "rsa") },
+		"a key set with one of others": func(p *openidprovider.Provider) { p.JWKS = append(p.JWKS, map[string]any{"kty": "new", "kid": "x"}) },
+		"client_secret_post": func(p *openidprovider.Provider) {
+			p.Metadata = with("token_endpoint_auth_methods_supported", []string{"client_secret_post"})
 		},
-		"an answer without iss": func(p *openIDProvider) { p.metadata = with("authorization_response_iss_parameter_supported", nil) },
-		"several audiences":     func(p *openIDProvider) { p.claims = claim("aud", []string{"project", clientID}, "azp", clientID) },
+		"an answer without iss": func(p *openidprovider.Provider) {
+			p.Metadata = with("authorization_response_iss_parameter_supported", nil)
+		},
+		"several audiences": func(p *openidprovider.Provider) {
+			p.Claims = claim("aud", []string{"project", openidprovider.ClientID}, "azp", openidprovider.ClientID)
+		},
 	} {
 		f := newFixture(t)
 		sign(f.idp)
@@ -41,8 +46,8 @@ func TestLogin(t *testing.T) {
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
-		if f.idp.asked.Get("scope") != "openid email profile" || f.idp.asked.Has("max_age") || f.idp.requests["/userinfo"].Load() != 0 {
-			t.Errorf("%s: asked %v", name, f.idp.asked)
+		if f.idp.Asked.Get("scope") != "openid email profile" || f.idp.Asked.Has("max_age") || f.idp.Requests["/userinfo"].Load() != 0 {
+			t.Errorf("%s: asked %v", name, f.idp.Asked)
 		}
 	}
 }
@@ -81,52 +86,54 @@ func TestIDTokens(t *testing.T) {
 		change func(f *fixture)
 		text   string
 	}{
-		"another nonce":           {func(f *fixture) { f.idp.claims = claim("nonce", "other") }, "the nonce"},
-		"no nonce":                {func(f *fixture) { f.idp.claims = claim("nonce", nil) }, "the nonce"},
-		"another issuer":          {func(f *fixture) { f.idp.claims = claim("iss", "https://evil.example") }, otherClient},
-		"no issuer":               {func(f *fixture) { f.idp.claims = claim("iss", nil) }, otherClient},
-		"another audience":        {func(f *fixture) { f.idp.claims = claim("aud", "other") }, otherClient},
-		"other audiences":         {func(f *fixture) { f.idp.claims = claim("aud", []string{"other", "third"}, "azp", clientID) }, otherClient},
-		"no audience":             {func(f *fixture) { f.idp.claims = claim("aud", nil) }, otherClient},
-		"another azp":             {func(f *fixture) { f.idp.claims = claim("azp", "other") }, "another client"},
-		"an azp that is a number": {func(f *fixture) { f.idp.claims = claim("azp", 1) }, "another client"},
-		"audiences without azp":   {func(f *fixture) { f.idp.claims = claim("aud", []string{clientID, "other"}) }, "another client"},
-		"expired":                 {func(f *fixture) { f.idp.claims = claim("exp", at(f, -time.Second)) }, "has expired"},
-		"no exp":                  {func(f *fixture) { f.idp.claims = claim("exp", nil) }, "has expired"},
-		"not yet valid":           {func(f *fixture) { f.idp.claims = claim("nbf", at(f, time.Hour)) }, otherClient},
-		"issued later":            {func(f *fixture) { f.idp.claims = claim("iat", at(f, 2*time.Minute)) }, noTime},
-		"no iat":                  {func(f *fixture) { f.idp.claims = claim("iat", nil) }, noTime},
-		"an iat with a fraction":  {func(f *fixture) { f.idp.claims = claim("iat", float64(at(f, 0))+0.5) }, noTime},
-		"no sub":                  {func(f *fixture) { f.idp.claims = claim("sub", nil) }, "no sub"},
-		"an empty sub":            {func(f *fixture) { f.idp.claims = claim("sub", "") }, "no sub"},
-		"a sub of two lines":      {func(f *fixture) { f.idp.claims = claim("sub", "a\nb") }, "no sub"},
-		"a long sub":              {func(f *fixture) { f.idp.claims = claim("sub", strings.Repeat("a", 256)) }, "no sub"},
-		"auth_time as text":       {func(f *fixture) { f.idp.claims = claim("auth_time", "now") }, "auth_time"},
-		"auth_time later":         {func(f *fixture) { f.idp.claims = claim("auth_time", at(f, 2*time.Minute)) }, "auth_time"},
-		"alg none":                {func(f *fixture) { f.idp.signedBy(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "ec") }, otherClient},
-		"HS256, client's secret":  {func(f *fixture) { f.idp.signedBy(jwt.SigningMethodHS256, []byte(clientSecret), "ec") }, otherClient},
-		"HS256, in the key set": {func(f *fixture) {
-			f.idp.jwks = append(f.idp.jwks, map[string]any{"kty": "oct", "kid": "oct", "k": encoding.EncodeToString([]byte("a secret of 32 bytes in the key set"))})
-			f.idp.signedBy(jwt.SigningMethodHS256, []byte("a secret of 32 bytes in the key set"), "oct")
+		"another nonce":    {func(f *fixture) { f.idp.Claims = claim("nonce", "other") }, "the nonce"},
+		"no nonce":         {func(f *fixture) { f.idp.Claims = claim("nonce", nil) }, "the nonce"},
+		"another issuer":   {func(f *fixture) { f.idp.Claims = claim("iss", "https://evil.example") }, otherClient},
+		"no issuer":        {func(f *fixture) { f.idp.Claims = claim("iss", nil) }, otherClient},
+		"another audience": {func(f *fixture) { f.idp.Claims = claim("aud", "other") }, otherClient},
+		"other audiences": {func(f *fixture) {
+			f.idp.Claims = claim("aud", []string{"other", "third"}, "azp", openidprovider.ClientID)
 		}, otherClient},
-		"another key": {func(f *fixture) { f.idp.signedBy(jwt.SigningMethodES256, otherKey, "ec") }, otherClient},
+		"no audience":             {func(f *fixture) { f.idp.Claims = claim("aud", nil) }, otherClient},
+		"another azp":             {func(f *fixture) { f.idp.Claims = claim("azp", "other") }, "another client"},
+		"an azp that is a number": {func(f *fixture) { f.idp.Claims = claim("azp", 1) }, "another client"},
+		"audiences without azp":   {func(f *fixture) { f.idp.Claims = claim("aud", []string{openidprovider.ClientID, "other"}) }, "another client"},
+		"expired":                 {func(f *fixture) { f.idp.Claims = claim("exp", at(f, -time.Second)) }, "has expired"},
+		"no exp":                  {func(f *fixture) { f.idp.Claims = claim("exp", nil) }, "has expired"},
+		"not yet valid":           {func(f *fixture) { f.idp.Claims = claim("nbf", at(f, time.Hour)) }, otherClient},
+		"issued later":            {func(f *fixture) { f.idp.Claims = claim("iat", at(f, 2*time.Minute)) }, noTime},
+		"no iat":                  {func(f *fixture) { f.idp.Claims = claim("iat", nil) }, noTime},
+		"an iat with a fraction":  {func(f *fixture) { f.idp.Claims = claim("iat", float64(at(f, 0))+0.5) }, noTime},
+		"no sub":                  {func(f *fixture) { f.idp.Claims = claim("sub", nil) }, "no sub"},
+		"an empty sub":            {func(f *fixture) { f.idp.Claims = claim("sub", "") }, "no sub"},
+		"a sub of two lines":      {func(f *fixture) { f.idp.Claims = claim("sub", "a\nb") }, "no sub"},
+		"a long sub":              {func(f *fixture) { f.idp.Claims = claim("sub", strings.Repeat("a", 256)) }, "no sub"},
+		"auth_time as text":       {func(f *fixture) { f.idp.Claims = claim("auth_time", "now") }, "auth_time"},
+		"auth_time later":         {func(f *fixture) { f.idp.Claims = claim("auth_time", at(f, 2*time.Minute)) }, "auth_time"},
+		"alg none":                {func(f *fixture) { f.idp.SignedBy(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "ec") }, otherClient},
+		"HS256, client's secret":  {func(f *fixture) { f.idp.SignedBy(jwt.SigningMethodHS256, []byte(openidprovider.ClientSecret), "ec") }, otherClient},
+		"HS256, in the key set": {func(f *fixture) {
+			f.idp.JWKS = append(f.idp.JWKS, map[string]any{"kty": "oct", "kid": "oct", "k": encoding.EncodeToString([]byte("a secret of 32 bytes in the key set"))})
+			f.idp.SignedBy(jwt.SigningMethodHS256, []byte("a secret of 32 bytes in the key set"), "oct")
+		}, otherClient},
+		"another key": {func(f *fixture) { f.idp.SignedBy(jwt.SigningMethodES256, openidprovider.OtherKey, "ec") }, otherClient},
 		"a key of its own header": {func(f *fixture) {
-			f.idp.signedBy(jwt.SigningMethodES256, otherKey, "other")
-			f.idp.header = func(h map[string]any) { h["jwk"] = ecJWK("other", otherKey) }
+			f.idp.SignedBy(jwt.SigningMethodES256, openidprovider.OtherKey, "other")
+			f.idp.Header = func(h map[string]any) { h["jwk"] = openidprovider.ECJWK("other", openidprovider.OtherKey) }
 		}, otherClient},
 		"a critical header": {func(f *fixture) {
-			f.idp.header = func(h map[string]any) { h["crit"], h["new"] = []string{"new"}, true }
+			f.idp.Header = func(h map[string]any) { h["crit"], h["new"] = []string{"new"}, true }
 		}, otherClient},
 		"a claim twice": {func(f *fixture) {
-			f.idp.rawToken(func(c string) string { return strings.Replace(c, "{", `{"sub":"sub-root",`, 1) })
+			f.idp.RawToken(func(c string) string { return strings.Replace(c, "{", `{"sub":"sub-root",`, 1) })
 		}, "twice"},
 		"a claim in upper case": {func(f *fixture) {
-			f.idp.claims = claim("exp", at(f, -time.Hour))
-			f.idp.rawToken(func(c string) string { return strings.TrimSuffix(c, "}") + `,"EXP":99999999999}` })
+			f.idp.Claims = claim("exp", at(f, -time.Hour))
+			f.idp.RawToken(func(c string) string { return strings.TrimSuffix(c, "}") + `,"EXP":99999999999}` })
 		}, "only in case"},
-		"not an object": {func(f *fixture) { f.idp.rawToken(func(string) string { return `["sub"]` }) }, otherClient},
+		"not an object": {func(f *fixture) { f.idp.RawToken(func(string) string { return `["sub"]` }) }, otherClient},
 		"too many claims": {func(f *fixture) {
-			f.idp.claims = func(c jwt.MapClaims) {
+			f.idp.Claims = func(c jwt.MapClaims) {
 				for _, a := range "abcdefghijkl" {
 					for _, b := range "abcdefghijkl" {
 						c[string(a)+string(b)] = 1
@@ -148,12 +155,12 @@ func TestIDTokens(t *testing.T) {
 // TestIssuerWithoutScheme: the library lets a provider leave out the scheme of its issuer.
 func TestIssuerWithoutScheme(t *testing.T) {
 	l, now := &login{}, time.Unix(1_800_000_000, 0)
-	c := claims{"iss": "https://accounts.google.com", "sub": "1", "aud": clientID, "iat": json.Number("1800000000"), "nonce": l.nonce()}
-	if err := c.check(l, clientID, "https://accounts.google.com", now); err != nil {
+	c := claims{"iss": "https://accounts.google.com", "sub": "1", "aud": openidprovider.ClientID, "iat": json.Number("1800000000"), "nonce": l.nonce()}
+	if err := c.check(l, openidprovider.ClientID, "https://accounts.google.com", now); err != nil {
 		t.Error(err)
 	}
 	c["iss"] = "accounts.google.com"
-	if err := c.check(l, clientID, "https://accounts.google.com", now); !errors.Is(err, ErrRefused) {
+	if err := c.check(l, openidprovider.ClientID, "https://accounts.google.com", now); !errors.Is(err, ErrRefused) {
 		t.Errorf("without its scheme: %v", err)
 	}
 }
@@ -205,7 +212,7 @@ func TestAnswers(t *testing.T) {
 		c.change(f, query, &cookie)
 		_, err := f.Finish(f.Context(), query, cookie)
 		f.want(name, err, c.sentinel, c.text)
-		if asked := f.idp.requests["/token"].Load(); asked != 0 && err != nil && name != "another code" {
+		if asked := f.idp.Requests["/token"].Load(); asked != 0 && err != nil && name != "another code" {
 			t.Errorf("%s: the provider was asked for a token", name)
 		}
 	}
@@ -252,7 +259,7 @@ func TestUsedOnce(t *testing.T) {
 	f.want("the code again", err, ErrExpired, "does not accept the code")
 
 	again := func() url.Values {
-		f.idp.grants["again"] = grant{f.idp.asked.Get("code_challenge"), f.idp.asked.Get("nonce"), callback}
+		f.idp.Grants["again"] = openidprovider.Grant{Challenge: f.idp.Asked.Get("code_challenge"), Nonce: f.idp.Asked.Get("nonce"), Redirect: openidprovider.Callback}
 		return url.Values{"code": {"again"}, "state": query["state"], "iss": {f.idp.URL}}
 	}
 	f.pass(CookieAge - time.Second)
@@ -293,18 +300,18 @@ func TestProof(t *testing.T) {
 		"of a session, time not known": {Options{Session: "s_1"}, nil, ErrRefused, "no auth_time"},
 	} {
 		f := newFixture(t)
-		f.idp.claims = claim("auth_time", nil)
+		f.idp.Claims = claim("auth_time", nil)
 		var want time.Time
 		if age, known := c.age.(time.Duration); known {
 			want = f.now().Add(-age)
-			f.idp.claims = claim("auth_time", want.Unix())
+			f.idp.Claims = claim("auth_time", want.Unix())
 		}
 		got, err := f.login(c.options)
 		f.want(name, err, c.sentinel, c.text)
 		if err == nil && (!got.Proved.Equal(want) || got.Options != c.options) {
 			t.Errorf("%s: %+v", name, got)
 		}
-		if maxAge := f.idp.asked["max_age"]; c.options == (Options{}) && maxAge != nil || c.options != (Options{}) && !reflect.DeepEqual(maxAge, []string{"0"}) {
+		if maxAge := f.idp.Asked["max_age"]; c.options == (Options{}) && maxAge != nil || c.options != (Options{}) && !reflect.DeepEqual(maxAge, []string{"0"}) {
 			t.Errorf("%s: max_age %q", name, maxAge)
 		}
 	}

@@ -11,13 +11,14 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/openidprovider"
 )
 
 // fixture is Keyward's side, the provider's, and a browser between them.
 type fixture struct {
 	*testing.T
 	*Provider
-	idp    *openIDProvider
+	idp    *openidprovider.Provider
 	config Config
 	passed atomic.Int64
 
@@ -29,9 +30,9 @@ type fixture struct {
 func newFixture(t *testing.T, changes ...func(*Config)) *fixture {
 	t.Helper()
 	f := &fixture{T: t, used: map[[32]byte]time.Time{}}
-	f.idp = newOpenIDProvider(t, f.now)
+	f.idp = openidprovider.New(t, f.now)
 	f.config = Config{
-		Issuer: f.idp.URL, ClientID: clientID, ClientSecret: authz.NewSecret(clientSecret), RedirectURL: callback, MarkUsed: f.markUsed, Now: f.now,
+		Issuer: f.idp.URL, ClientID: openidprovider.ClientID, ClientSecret: authz.NewSecret(openidprovider.ClientSecret), RedirectURL: openidprovider.Callback, MarkUsed: f.markUsed, Now: f.now,
 	}
 	for _, change := range changes {
 		change(&f.config)
@@ -78,7 +79,7 @@ func (f *fixture) begin(o Options) (url.Values, authz.Secret) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	return f.idp.authorize(to), cookie
+	return f.idp.Authorize(to), cookie
 }
 
 // login is an entire login.
@@ -97,7 +98,7 @@ func (f *fixture) want(what string, err, sentinel error, text string) {
 		f.Errorf("%s: %v, want %v", what, err, sentinel)
 	case err != nil && !strings.Contains(err.Error(), text):
 		f.Errorf("%s: %v, want %q in it", what, err, text)
-	case err != nil && (strings.Contains(err.Error(), clientSecret) || strings.Contains(err.Error(), "eyJ")):
+	case err != nil && (strings.Contains(err.Error(), openidprovider.ClientSecret) || strings.Contains(err.Error(), "eyJ")):
 		f.Errorf("%s: the error has a secret: %v", what, err)
 	}
 }
