@@ -13,6 +13,7 @@ import (
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/config/redact"
 	"keyward/policy"
 	"keyward/ratelimit"
 	"keyward/ratelimit/failover"
@@ -195,7 +196,7 @@ func Default() *Config {
 		Usage:             Usage{Flush: 10 * time.Second},
 		Store:             Store{Keep: defaultKeep},
 		Audit:             Audit{Keep: 400 * 24 * time.Hour},
-		Console:           Console{Style: ConsoleGeneric, Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour}},
+		Console:           Console{Style: ConsoleGeneric, Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour}, OIDC: OIDC{UserClaim: "sub"}},
 		RateLimits: RateLimits{
 			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: failover.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},
@@ -225,6 +226,10 @@ func (c *Config) CredentialHeaders() []string {
 func (c *Config) Identity() (*authz.IdentityHeaders, error) {
 	return authz.NewIdentityHeaders(c.IdentityHeaders, c.CredentialHeaders(), c.UpstreamOverrides)
 }
+
+// Shown returns the file as it was read, for people: environment variables by their names,
+// and without what may be a secret; "" if the defaults are in force.
+func (c *Config) Shown() string { return redact.Text(c.text) }
 
 // maxFile bounds the size of a file in bytes; files written by hand are
 // smaller.

@@ -182,13 +182,15 @@ func TestEveryKey(t *testing.T) {
 		Cache:              Cache{7, time.Hour, 1500 * time.Millisecond},
 		Usage:              Usage{"usage.jsonl", time.Minute},
 		State:              State{"keyward.db"},
-		Console:            Console{ConsoleHalo, "T", "https://api.example.com", []NamedScope{{"a:r", "Read a"}}, "https://console.example.com", Session{15 * time.Minute, 8 * time.Hour}, FirstLogin{true, true}},
-		Revocations:        Revocations{"r.jsonl"},
-		Projects:           Projects{"projects.jsonl"},
-		Clients:            Clients{"clients.jsonl"},
-		Store:              Store{Keep: 5 * 24 * time.Hour},
-		Audit:              Audit{"audit.jsonl", 90 * 24 * time.Hour},
-		TrustedProxies:     []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
+		Console: Console{ConsoleHalo, "T", "https://api.example.com", []NamedScope{{"a:r", "Read a"}}, "https://console.example.com", Session{15 * time.Minute, 8 * time.Hour}, FirstLogin{true, true}, OIDC{
+			Issuer: "https://idp.example.com", Name: "I", ClientID: "keyward", ClientSecretFile: "idp-secret", UserClaim: "email", CreateUsers: true, RolesClaim: "groups",
+			Roles: map[string][]string{"idp-admins": {"keyward:admin"}}, Scopes: []string{"groups"}}},
+		Revocations:    Revocations{"r.jsonl"},
+		Projects:       Projects{"projects.jsonl"},
+		Clients:        Clients{"clients.jsonl"},
+		Store:          Store{Keep: 5 * 24 * time.Hour},
+		Audit:          Audit{"audit.jsonl", 90 * 24 * time.Hour},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{
 			Name: "id", AuthMethod: authz.AuthMethodOAuth, Issuer: "https://id.example.com", Audiences: []string{"api"}, Algorithms: []string{"ES256", "EdDSA"},
 			JWKSURL: "https://id.example.com/keys", SubjectClaim: "client_id", ScopeClaim: "scp", Leeway: time.Second, MaxLifetime: time.Hour, Users: true,
@@ -333,18 +335,6 @@ func TestParseDuration(t *testing.T) {
 		}
 		if got != want {
 			t.Errorf("ParseDuration(%q) = %v, %v; want %v", text, got, err, want)
-		}
-	}
-}
-
-func TestSuggest(t *testing.T) {
-	known := []string{"prefixes", "file", "pepper_file", "max_age", "negative_ttl", "ttl"}
-	for word, want := range map[string]string{
-		"prefix": "prefixes", "fiel": "file", "pepper-file": "pepper_file", "maxage": "max_age", "TTL": "ttl",
-		"": "", "zzz": "", "xy": "", strings.Repeat("file", 50): "",
-	} {
-		if got := suggest(word, known); got != want {
-			t.Errorf("suggest(%q) = %q, want %q", word, got, want)
 		}
 	}
 }

@@ -29,6 +29,7 @@ type Console struct {
 
 	// FirstLogin is what a user gets at the first login.
 	FirstLogin FirstLogin
+	OIDC       OIDC
 }
 
 // ConsoleStyle is the API page that the console's pages follow.
@@ -73,6 +74,7 @@ func (d *decoder) consoleSection(v value, c *Console, l *Listen) {
 			{"project", d.boolean(&c.FirstLogin.Project)},
 			{"key", d.boolean(&c.FirstLogin.Key)},
 		})},
+		{"oidc", func(v value) { d.oidc(v, c) }},
 	})
 	if c.Session.Idle > c.Session.Max {
 		d.problem(v.Line, "console.session: idle is longer than max")

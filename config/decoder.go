@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"keyward/config/spelling"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -112,7 +114,7 @@ func (d *decoder) shown(v value) string {
 		return "a list"
 	case isNull(v.Node):
 		return "nothing"
-	case len(v.Value) > maxWord:
+	case len(v.Value) > spelling.MaxWord:
 		return "a text this long"
 	default:
 		return fmt.Sprintf("%q", v.Value)
@@ -153,7 +155,7 @@ func (v value) nameOf(key string) string {
 }
 
 func (d *decoder) unknown(key *yaml.Node, known []string) {
-	if near := suggest(key.Value, known); near != "" {
+	if near := spelling.Suggest(key.Value, known); near != "" {
 		d.problem(key.Line, "unknown key `%s`; did you mean `%s`?", truncate(key.Value), near)
 		return
 	}
@@ -161,8 +163,8 @@ func (d *decoder) unknown(key *yaml.Node, known []string) {
 }
 
 func truncate(s string) string {
-	if len(s) > maxWord {
-		return s[:maxWord] + "…"
+	if len(s) > spelling.MaxWord {
+		return s[:spelling.MaxWord] + "…"
 	}
 	return s
 }

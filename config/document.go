@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"keyward/chars"
+	"keyward/config/spelling"
 )
 
 // document parses data and returns the root of its one document, nil if that is
@@ -158,5 +159,5 @@ func isVariableName(name string) bool {
 			return false
 		}
 	}
-	return name != "" && len(name) <= maxWord
+	return name != "" && len(name) <= spelling.MaxWord
 }

@@ -8,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/chars"
+	"keyward/config/spelling"
 )
 
 // upstreamOverrides reads which headers are removed on an allow: the word
@@ -31,7 +32,7 @@ func validOverride(name string) error {
 	if slices.Contains(known, chars.LowerASCII(name)) {
 		return nil
 	}
-	if near := suggest(name, known); near != "" {
+	if near := spelling.Suggest(name, known); near != "" {
 		return fmt.Errorf("%q is not one of the headers that are removed; did you mean `%s`?", name, near)
 	}
 	return fmt.Errorf("%q is not one of the headers that are removed", name)

@@ -10,6 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"keyward/config/spelling"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -153,7 +155,7 @@ func choice[T any](d *decoder, to *T, words map[string]T) field {
 func (d *decoder) wrongWord(v value, words []string) {
 	wanted := "one of " + strings.Join(words, ", ")
 	if _, fromEnv := d.written[v.Node]; !fromEnv && v.Kind == yaml.ScalarNode {
-		if near := suggest(v.Value, words); near != "" {
+		if near := spelling.Suggest(v.Value, words); near != "" {
 			d.problem(v.Line, "%s: want %s, not %s; did you mean `%s`?", v.name, wanted, d.shown(v), near)
 			return
 		}

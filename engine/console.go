@@ -11,10 +11,12 @@ import (
 	"keyward/authz"
 	"keyward/authz/urlpath"
 	"keyward/config"
+	"keyward/engine/provider"
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/account"
 	"keyward/manage/observed"
+	"keyward/manage/oidclogin"
 	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/reuse"
@@ -32,6 +34,7 @@ type console struct {
 	state    *managedState
 	handler  extauthz.Handler
 
+	provider *oidclogin.Provider // nil: people log in by passwords alone
 	counter  keyCounter
 	sessions session.Verifier
 	logins   *login.Authenticator
@@ -42,6 +45,9 @@ func (s *Snapshot) Service() *manage.Service { return s.console.service }
 
 // Accounts returns the service by which people come in and go; nil without a console.
 func (s *Snapshot) Accounts() *account.Service { return s.console.accounts }
+
+// Provider returns the OpenID provider by which people log in; nil if there is none.
+func (s *Snapshot) Provider() *oidclogin.Provider { return s.console.provider }
 
 // State returns what managing remembers that is not a record; nil without a console.
 func (s *Snapshot) State() *state.DB {
@@ -90,6 +96,9 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		return fmt.Errorf("state: %w", err)
 	}
 	records, err := s.openRecords(old)
+	if err == nil {
+		s.console.provider, err = provider.Open(&s.generation, old, &s.cfg.Console, s.State())
+	}
 	if err != nil {
 		return err
 	}
@@ -106,7 +115,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		KeyCounts: func() manage.KeyCounts { return manage.KeyCounts(s.console.counter.of(&s.stores, time.Now())) },
 		Limits:    s, Usage: s.usage.Get, LastUse: s.lastUse(), Observed: observed.Config{Denials: s.env.denials, Current: s, Days: s.usage.Days},
 	})
-	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin)})
+	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin), CreateUsers: s.cfg.Console.OIDC.CreateUsers})
 	return nil
 }
 

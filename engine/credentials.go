@@ -2,14 +2,13 @@ package engine
 
 import (
 	"fmt"
-	"os"
-	"strings"
 
 	"keyward/authz"
 	"keyward/config"
 	"keyward/reuse"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
+	"keyward/verifier/issuerhttp"
 	"keyward/verifier/tokensource"
 )
 
@@ -128,11 +127,10 @@ func newIntrospectionRules(servers []config.Introspection) (introspectionRules, 
 		if server.ClientSecretFile == "" {
 			continue
 		}
-		text, err := os.ReadFile(server.ClientSecretFile)
-		if err != nil {
+		var err error
+		if rules.secrets[i], err = issuerhttp.ReadClientSecret(server.ClientSecretFile); err != nil {
 			return introspectionRules{}, fmt.Errorf("introspection %s: client_secret_file: %w", server.Name, err)
 		}
-		rules.secrets[i] = authz.NewSecret(strings.TrimRight(string(text), "\r\n"))
 	}
 	return rules, nil
 }

@@ -122,7 +122,7 @@ func (c *check) file(file config.File) error {
 		return c.keySet(file)
 	case "jwt.hmac_secret_file":
 		return c.secret(file)
-	case "introspection.client_secret_file", "store.password_file":
+	case "introspection.client_secret_file", "console.oidc.client_secret_file", "store.password_file":
 		text, err := os.ReadFile(file.Path)
 		if err == nil && strings.TrimRight(string(text), "\r\n") == "" {
 			err = errors.New("the file is empty")

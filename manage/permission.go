@@ -82,18 +82,18 @@ func (s *Service) mayChange(ctx context.Context, a access.Actor, before, after *
 	return s.mayHandOut(ctx, a, after)
 }
 
-// reauthenticateAfter is how long after its login a session may be shown secrets of
+// ReauthenticateAfter is how long after its login a session may be shown secrets of
 // others, or set them: a browser that was left alone must not give away access that
 // lasts.
-const reauthenticateAfter = 15 * time.Minute
+const ReauthenticateAfter = 15 * time.Minute
 
 // mayMakeSecret refuses an actor whose session is too old to make a secret for the
 // user, unless that is its own; "" is another or no user.
 func (s *Service) mayMakeSecret(a access.Actor, user string) error {
-	if user != "" && user == a.User() || a.LoggedInWithin(reauthenticateAfter, s.Now()) {
+	if user != "" && user == a.User() || a.LoggedInWithin(ReauthenticateAfter, s.Now()) {
 		return nil
 	}
-	return fault.Refuse(fault.Reauthenticate, "a secret for others needs a login within the last %.0f minutes: log in again", reauthenticateAfter.Minutes())
+	return fault.Refuse(fault.Reauthenticate, "a secret for others needs a login within the last %.0f minutes: log in again", ReauthenticateAfter.Minutes())
 }
 
 // mayChangeUsers refuses an actor who may change no user, before it learns which

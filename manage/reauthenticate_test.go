@@ -61,7 +61,7 @@ func TestReauthenticate(t *testing.T) {
 			f.actor("admin")
 			f.user("root3", []string{access.ScopeAdmin})
 			a := f.bySession("root")
-			f.pass(reauthenticateAfter)
+			f.pass(ReauthenticateAfter)
 			f.wantCode("just within 15 minutes", c.call(f, a), "")
 			f.pass(time.Millisecond)
 			if what == "a user" || what == "a user with a password" {
@@ -69,7 +69,7 @@ func TestReauthenticate(t *testing.T) {
 			}
 			if what == "its own password, as an admin" {
 				a = f.bySession("root")
-				f.pass(reauthenticateAfter + time.Millisecond)
+				f.pass(ReauthenticateAfter + time.Millisecond)
 			}
 			before := len(f.entries())
 			err := c.call(f, a)

@@ -10,6 +10,7 @@ import (
 	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/fault"
+	"keyward/manage/linking"
 	"keyward/manage/observed"
 	"keyward/manage/refusals"
 	"keyward/manage/registry"
@@ -102,6 +103,7 @@ type Service struct {
 	*registry.Projects
 	*registry.Clients
 	*observed.Checks
+	*linking.Identities
 	maker store.KeyMaker
 }
 
@@ -125,6 +127,10 @@ func New(cfg Config) *Service {
 	})
 	s.Observed.MayRead = s.steps().MayRead
 	s.Checks = observed.New(s.Observed)
+	edit := func(ctx context.Context, edit func(store.Tx[store.UserRecord]) error) error {
+		return changing(ctx, s, s.UserEditor, edit)
+	}
+	s.Identities = linking.New(linking.Config{Steps: s.steps(), Edit: edit, EditFor: s.editUsers, Put: putUser})
 	return s
 }
 

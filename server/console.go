@@ -45,6 +45,7 @@ func (s *Server) managing() http.Handler {
 		Authenticate:     func(hr *http.Request) (access.Actor, *gate.Denial) { return s.authenticate(hr, audit.ViaAPI) },
 		AuthenticateLink: s.authenticateLink, CountFailure: s.countFailure, CountRequest: s.requests.Count, Log: s.logger, Version: s.opts.Version,
 	})
+	logins := providerLogins{s, limited(s.logger, "go-oidc", loginLinesPerSecond)}
 	pages := console.New(page.Config{
 		Service: service, Accounts: accounts, State: db, Origin: address, Gate: shared,
 		Settings: func() page.Settings {
@@ -56,7 +57,8 @@ func (s *Server) managing() http.Handler {
 			file, text, warnings := current.Configuration()
 			return page.Configuration{File: file, Text: text, Warnings: warnings, Since: current.Configured(), Version: s.opts.Version}
 		},
-		CallOf: s.callOfPage, Login: s.login, Authenticate: s.authenticatePage, AuthenticateLink: s.authenticatePageLink, CountRequest: s.requests.Count, Log: s.logger,
+		CallOf: s.callOfPage, Login: s.login, BeginLogin: logins.begin, FinishLogin: logins.finish,
+		Authenticate: s.authenticatePage, AuthenticateLink: s.authenticatePageLink, CountRequest: s.requests.Count, Log: s.logger,
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
 		if api.Serves(hr) {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 
 	"keyward/authz"
@@ -16,6 +18,7 @@ import (
 	"keyward/manage/api"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
+	"keyward/manage/oidclogin"
 	"keyward/manage/state"
 	"keyward/store/audit"
 )
@@ -167,7 +170,7 @@ func (s *Server) login(hr *http.Request, call access.Call, user string, password
 		s.countUnknown(current.Service(), &r, d, audit.ViaConsole)
 		return authz.Secret{}, fault.Refuse(fault.RateLimited, "too many failed attempts from this address")
 	default:
-		return authz.Secret{}, &fault.Error{Code: fault.StoreUnavailable, Detail: "the login cannot be decided now"}
+		return authz.Secret{}, errUndecided(nil)
 	}
 }
 
@@ -198,4 +201,104 @@ func (v *loginVerifier) Verify(ctx context.Context, c *authz.Credential, _ time.
 	default:
 		return nil, errors.Join(v.err, errors.Unwrap(v.err)) // the log has the cause
 	}
+}
+
+// loginLinesPerSecond bounds how often the log says why logins with a provider fail.
+const loginLinesPerSecond = 10
+
+// providerLogins are the logins with the OpenID provider.
+type providerLogins struct {
+	*Server
+	log *slog.Logger // limited: clients can have logins fail
+}
+
+var errNoProvider = fault.Refuse(fault.NotFound, "there is no login with a provider here")
+
+// begin begins a login.
+func (s providerLogins) begin(ctx context.Context, call access.Call, o oidclogin.Options) (to string, cookie authz.Secret, err error) {
+	provider := s.engine.Current().Provider()
+	if provider == nil {
+		return "", cookie, errNoProvider
+	}
+	to, cookie, err = provider.Begin(ctx, o)
+	s.logFailure(call, err)
+	return to, cookie, err
+}
+
+// finish begins a session by what the OpenID provider says, which is limited, counted and
+// logged as a password is. An answer to what the browser did not begin is not: another site
+// can send the browser here, and must not use up its attempts.
+func (s providerLogins) finish(hr *http.Request, call access.Call, cookie authz.Secret) (oidclogin.Options, authz.Secret, error) {
+	var r authz.Request
+	current := s.engine.Current()
+	v := &providerVerifier{provider: current.Provider(), accounts: current.Accounts(), call: call, query: hr.URL.Query(), cookie: cookie}
+	if v.provider == nil {
+		return oidclogin.Options{}, authz.Secret{}, errNoProvider
+	}
+	if err := v.provider.Began(v.query, cookie); err != nil {
+		s.logFailure(call, err)
+		return oidclogin.Options{}, authz.Secret{}, err
+	}
+	d := current.Console().CheckManageSecret(hr.Context(), &r, hr, oidclogin.CallbackPath, authz.NewSecret(v.query.Get("code")), v)
+	switch {
+	case d.Allowed():
+		return v.result.Options, v.session, nil
+	case v.err != nil:
+		s.logFailure(call, v.err)
+		return v.result.Options, authz.Secret{}, v.err
+	case d.Reason == authz.RateLimited:
+		s.countUnknown(current.Service(), &r, d, audit.ViaConsole)
+		return oidclogin.Options{}, authz.Secret{}, fault.Refuse(fault.RateLimited, "too many failed attempts from this address")
+	default:
+		return oidclogin.Options{}, authz.Secret{}, errUndecided(nil)
+	}
+}
+
+// logFailure logs why a login has failed, unless a person did not go on with it.
+func (s providerLogins) logFailure(call access.Call, err error) {
+	if err != nil && !errors.Is(err, oidclogin.ErrExpired) && !errors.Is(err, oidclogin.ErrNotLoggedIn) {
+		s.log.Warn("console: a login with the OpenID provider failed", "request_id", call.RequestID, "error", errors.Join(err, errors.Unwrap(err)))
+	}
+}
+
+func errUndecided(cause error) error {
+	return &fault.Error{Code: fault.StoreUnavailable, Detail: "the login cannot be decided now", Cause: cause}
+}
+
+// providerVerifier verifies a provider's answer by a login.
+type providerVerifier struct {
+	provider *oidclogin.Provider
+	accounts *account.Service
+	call     access.Call
+	query    url.Values
+	cookie   authz.Secret
+
+	result  oidclogin.Result
+	session authz.Secret
+	err     error
+}
+
+// Verify implements authz.Verifier.
+func (v *providerVerifier) Verify(ctx context.Context, _ *authz.Credential, _ time.Time) (*authz.Principal, error) {
+	reason := authz.InvalidToken
+	if v.result, v.err = v.provider.Finish(ctx, v.query, v.cookie); v.err == nil {
+		reason = authz.DisabledUser
+		v.session, v.err = v.accounts.LoginByProvider(ctx, v.call, account.ProviderLogin{
+			Identity: v.result.Identity, Proved: v.result.MustProve(), Session: v.result.Session,
+		})
+	}
+	if v.err == nil {
+		return &authz.Principal{AuthMethod: authz.AuthMethodSession, User: v.result.User}, nil
+	}
+	refused := errors.Is(v.err, oidclogin.ErrRefused) || errors.Is(v.err, oidclogin.ErrExpired) || errors.Is(v.err, oidclogin.ErrNotLoggedIn)
+	if e := fault.AsError(v.err); e != nil {
+		refused = e.Code == fault.Forbidden || e.Code == fault.NotFound || e.Code == fault.Reauthenticate
+	} else if !refused && !errors.Is(v.err, oidclogin.ErrUnavailable) {
+		v.err = errUndecided(v.err)
+	}
+	cause := errors.Join(v.err, errors.Unwrap(v.err)) // the log has it
+	if refused {
+		return nil, &authz.CredentialError{Reason: reason, Cause: cause}
+	}
+	return nil, cause
 }

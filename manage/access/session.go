@@ -53,6 +53,10 @@ func LinkActor(user string, call Call) Actor {
 	return a
 }
 
+// LoginActor is the actor of a person who has just proved to an OpenID provider to be the
+// user. Its record may be made or linked by that, and nothing else.
+func LoginActor(user string, call Call) Actor { return newActor(user, call) }
+
 // ByLink reports whether the actor has a one-time link.
 func (a Actor) ByLink() bool { return a.byLink }
 

@@ -55,6 +55,13 @@ func (s *Service) Reauthenticate(ctx context.Context, a access.Actor, password a
 	return cookie, access.SessionActor(&r, sessionOf(&renewed), a.Call()), nil
 }
 
+// ByProvider reports whether the actor's session began with the OpenID provider, by which
+// its user then proves again who they are.
+func (s *Service) ByProvider(ctx context.Context, a access.Actor) (bool, error) {
+	session, err := s.State.Sessions.Get(ctx, a.User(), a.Session())
+	return session.Method == state.LoginOIDC, asStateError(err)
+}
+
 // prove returns the record of the user whose password this is, and when that was so:
 // what ends the user's sessions later ends one that begins then.
 func (s *Service) prove(ctx context.Context, call access.Call, user string, password authz.Secret) (r store.UserRecord, proved time.Time, err error) {

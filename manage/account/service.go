@@ -21,6 +21,9 @@ type Config struct {
 	// failed attempts of the client, and its error is that of an authz.Verifier. nil: no
 	// user changes its own password.
 	CheckPassword func(ctx context.Context, user string, password authz.Secret, client authz.RawAddress) (authz.Secret, error)
+	// CreateUsers makes a user of each person who logs in with the OpenID provider and is
+	// not a user yet.
+	CreateUsers bool
 	// FirstLogin is what a user gets at the first login.
 	FirstLogin FirstLogin
 }

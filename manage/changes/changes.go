@@ -14,7 +14,7 @@ var (
 		"name", "user", "project", "paths", "scopes", "rate", "prefix", "format", "hint", "expires", "revoked", "deleted",
 		"not_before", "paused", "cidrs", "description", "owner",
 	}
-	shownOfUsers       = []string{"paths", "scopes", "disabled", "service", "must_change", "deleted", "valid_since", "sessions_since"}
+	shownOfUsers       = []string{"paths", "scopes", "disabled", "service", "must_change", "oidc_issuer", "oidc_subject", "deleted", "valid_since", "sessions_since"}
 	shownOfRevocations = []string{"jti", "sid", "subject", "issued_before", "until", "reason"}
 )
 

@@ -2,7 +2,9 @@ package state
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -18,6 +20,9 @@ const (
 	PurposeSetup    Purpose = "setup"    // to become the first administrator
 	PurposePassword Purpose = "password" // to set the password of the subject
 )
+
+// purposeUsed is that of the mark that something was used, which no code finds.
+const purposeUsed Purpose = "used"
 
 func (p Purpose) valid() bool { return p == PurposeSetup || p == PurposePassword }
 
@@ -110,4 +115,16 @@ func (c Codes) Cancel(ctx context.Context, purpose Purpose, subject string) erro
 		return fmt.Errorf("canceling a code: %w", err)
 	}
 	return nil
+}
+
+// MarkUsed marks as used, until that time, what has the id: a hash of a secret of at
+// least 128 random bits. It reports whether it was not marked yet. Of several calls with
+// the same id one is the first, in all processes and across a power cut.
+func (c Codes) MarkUsed(ctx context.Context, id [sha256.Size]byte, until time.Time) (first bool, err error) {
+	n, err := c.db.changeOne(ctx, powerCut, 0, `INSERT INTO state_code (hash, purpose, subject, version, expires) VALUES (?1, ?2, ?3, '', ?4)
+		ON CONFLICT DO NOTHING`, id[:], string(purposeUsed), hex.EncodeToString(id[:]), toMillis(until))
+	if err != nil {
+		return false, fmt.Errorf("marking as used: %w", err)
+	}
+	return n == 1, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"keyward/verifier/issuerhttp"
 	"keyward/verifier/jwks"
 	"keyward/verifier/strictjson"
 )
@@ -19,7 +20,7 @@ type jwksLocation struct {
 	issuer   string // "" if the URL is configured
 	metadata string // URL of the issuer's metadata
 	url      string // of the key set; "" until it is discovered
-	guard    *ssrfGuard
+	guard    *issuerhttp.Guard
 }
 
 // newJWKSLocation takes the key set's URL from the configuration, or else the
@@ -30,7 +31,7 @@ func newJWKSLocation(issuer, jwksURL string) (jwksLocation, error) {
 		if err != nil {
 			return jwksLocation{}, err
 		}
-		return jwksLocation{url: jwksURL, guard: newSSRFGuard(u, true)}, nil
+		return jwksLocation{url: jwksURL, guard: issuerhttp.NewGuard(u, true)}, nil
 	}
 	u, err := operatorURL("issuer", issuer)
 	if err == nil && (u.RawQuery != "" || u.ForceQuery) {
@@ -40,7 +41,7 @@ func newJWKSLocation(issuer, jwksURL string) (jwksLocation, error) {
 		return jwksLocation{}, err
 	}
 	return jwksLocation{
-		issuer: issuer, metadata: strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration", guard: newSSRFGuard(u, false),
+		issuer: issuer, metadata: strings.TrimSuffix(issuer, "/") + "/.well-known/openid-configuration", guard: issuerhttp.NewGuard(u, false),
 	}, nil
 }
 
@@ -79,7 +80,7 @@ func (d *jwksLocation) discover(ctx context.Context, client *http.Client) error 
 	}
 	u, err := checkURL(location)
 	if err == nil {
-		err = d.guard.check(u)
+		err = d.guard.Check(u)
 	}
 	if err != nil {
 		return fmt.Errorf("jwks_uri: %w", err)
@@ -122,5 +123,5 @@ func get(ctx context.Context, client *http.Client, url, accept string) ([]byte, 
 		return nil, errors.New("its URL cannot be asked")
 	}
 	r.Header.Set("Accept", accept)
-	return fetch(client, r, maxDocument)
+	return issuerhttp.Fetch(client, r, maxDocument)
 }

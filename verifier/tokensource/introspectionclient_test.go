@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"keyward/verifier/issuerhttp"
 )
 
 // TestRequestsShareNoConnection checks that a server with HTTP/2 gets requests
@@ -15,7 +17,7 @@ func TestRequestsShareNoConnection(t *testing.T) {
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	defer s.Close()
-	for want, client := range map[string]*http.Client{"HTTP/1.1": newIntrospectionClient(nil), "HTTP/2.0": newClient(nil, noRedirects)} {
+	for want, client := range map[string]*http.Client{"HTTP/1.1": newIntrospectionClient(nil), "HTTP/2.0": issuerhttp.NewClient(nil, issuerhttp.NoRedirects)} {
 		transport := client.Transport.(*http.Transport)
 		transport.TLSClientConfig.RootCAs = x509.NewCertPool()
 		transport.TLSClientConfig.RootCAs.AddCert(s.Certificate())

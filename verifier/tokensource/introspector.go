@@ -15,6 +15,7 @@ import (
 
 	"keyward/authz"
 	"keyward/verifier"
+	"keyward/verifier/issuerhttp"
 )
 
 // IntrospectorConfig names an authorization server and the client's credentials
@@ -26,7 +27,7 @@ type IntrospectorConfig struct {
 	ClientSecret authz.Secret
 	Timeout      time.Duration // of one request in total; 0 is 150 ms
 
-	// Client provides the transport; nil is newTransport's, with the proxy that
+	// Client provides the transport; nil is issuerhttp's, with the proxy that
 	// the environment names.
 	Client *http.Client
 	Log    *slog.Logger     // nil: none
@@ -73,7 +74,7 @@ func NewIntrospector(cfg IntrospectorConfig) (*Introspector, error) {
 // On a shared HTTP/2 connection, a response that is not HTTP would end other
 // requests.
 func newIntrospectionClient(given *http.Client) *http.Client {
-	client := newClient(given, noRedirects)
+	client := issuerhttp.NewClient(given, issuerhttp.NoRedirects)
 	if own, ok := client.Transport.(*http.Transport); ok && (given == nil || given.Transport == nil) {
 		own.ForceAttemptHTTP2 = false
 	}
@@ -126,7 +127,7 @@ func (i *Introspector) request(ctx context.Context, token authz.Secret) (*verifi
 	// The request is idempotent. This value makes net/http retry on a dead idle
 	// connection, and is not sent.
 	r.Header["Idempotency-Key"] = nil
-	body, err := fetch(i.client, r, maxResponse)
+	body, err := issuerhttp.Fetch(i.client, r, maxResponse)
 	if err != nil {
 		i.logRejectedCredentials(err)
 		return nil, err
@@ -144,13 +145,13 @@ var errInvalidResponse = errors.New("the answer makes no sense")
 // outcomeOf returns what the result of a request says about the server. A
 // response that cannot be used still shows that the server is up.
 func outcomeOf(err error, connected bool) outcome {
-	status, isStatus := errors.AsType[statusError](err)
+	status, isStatus := errors.AsType[issuerhttp.StatusError](err)
 	switch {
-	case err == nil, errors.Is(err, errInvalidResponse), errors.Is(err, errTooLarge):
+	case err == nil, errors.Is(err, errInvalidResponse), errors.Is(err, issuerhttp.ErrTooLarge):
 		return answered
 	case isStatus && !rejectsCredentials(status) && status != http.StatusTooManyRequests && status < 500:
 		return answered
-	case errors.Is(err, errCanceled):
+	case errors.Is(err, issuerhttp.ErrCanceled):
 		return canceled
 	case !connected:
 		return unreachable
@@ -161,14 +162,14 @@ func outcomeOf(err error, connected bool) outcome {
 
 // rejectsCredentials reports whether the status is about the client's
 // credentials and not about the token.
-func rejectsCredentials(status statusError) bool {
+func rejectsCredentials(status issuerhttp.StatusError) bool {
 	return status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 // logRejectedCredentials logs, at most once in rejectionLogInterval, that the
 // server does not accept the client's credentials.
 func (i *Introspector) logRejectedCredentials(err error) {
-	status, answered := errors.AsType[statusError](err)
+	status, answered := errors.AsType[issuerhttp.StatusError](err)
 	if !answered || !rejectsCredentials(status) {
 		return
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"keyward/verifier/issuerhttp"
 	"keyward/verifier/jwks"
 )
 
@@ -20,7 +21,7 @@ type RemoteConfig struct {
 	Issuer  string // needed if JWKSURL is ""
 	JWKSURL string // "": it is discovered (OpenID Connect Discovery 1.0)
 
-	// Client provides the transport; nil is newTransport's, with the proxy that
+	// Client provides the transport; nil is issuerhttp's, with the proxy that
 	// the environment names.
 	Client   *http.Client
 	Log      *slog.Logger // nil: none
@@ -85,7 +86,7 @@ func NewRemote(cfg RemoteConfig) (*Remote, error) {
 		cfg.Wait = 150 * time.Millisecond
 	}
 	r := &Remote{
-		cfg: cfg, client: newDocumentClient(cfg.Client, source.guard), location: source,
+		cfg: cfg, client: issuerhttp.NewDocumentClient(cfg.Client, source.guard), location: source,
 		requested: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	r.ignored = ignoredKeys{log: cfg.Log.With("issuer", cfg.Name), observer: cfg.Observer}

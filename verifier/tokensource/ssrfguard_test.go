@@ -7,38 +7,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-)
 
-func TestAddressClass(t *testing.T) {
-	for text, want := range map[string]addressClass{
-		"192.0.2.1": remoteAddress, "10.0.0.1": remoteAddress, "172.16.0.1": remoteAddress, "192.168.1.1": remoteAddress, "2001:db8::1": remoteAddress, "fd00::1": remoteAddress, "100.64.0.1": remoteAddress,
-		"127.0.0.1": loopbackAddress, "127.8.9.10": loopbackAddress, "::1": loopbackAddress, "0.0.0.0": loopbackAddress, "0.1.2.3": loopbackAddress, "::": loopbackAddress,
-		"::ffff:127.0.0.1": loopbackAddress, "64:ff9b::127.0.0.1": loopbackAddress,
-		"169.254.169.254": linkLocalAddress, "::ffff:169.254.169.254": linkLocalAddress, "64:ff9b::a9fe:a9fe": linkLocalAddress, "fe80::1": linkLocalAddress, "fe80::1%eth0": linkLocalAddress,
-		"224.0.0.1": linkLocalAddress, "ff02::1": linkLocalAddress,
-		"fd00:ec2::254": metadataAddress, "168.63.129.16": metadataAddress, "100.100.100.200": metadataAddress,
-	} {
-		if got := classOf(netip.MustParseAddr(text)); got != want {
-			t.Errorf("%s: %d, want %d", text, got, want)
-		}
-		if got := classOfHost(text); got != want {
-			t.Errorf("host %s: %d, want %d", text, got, want)
-		}
-	}
-	for host, want := range map[string]addressClass{
-		"localhost": loopbackAddress, "LOCALHOST.": loopbackAddress, "id.localhost": loopbackAddress, "localhost.example.com": remoteAddress, "id.example.com": remoteAddress, "": remoteAddress,
-	} {
-		if got := classOfHost(host); got != want {
-			t.Errorf("host %q: %d, want %d", host, got, want)
-		}
-	}
-}
+	"keyward/verifier/issuerhttp"
+)
 
 // ssrfFixture has an issuer with the name id.test, which is not on this
 // machine, and a service on this machine.
@@ -66,7 +41,7 @@ func (f *ssrfFixture) load(issuer, jwksURL string) error {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	client := newDocumentClient(nil, source.guard)
+	client := issuerhttp.NewDocumentClient(nil, source.guard)
 	defer client.CloseIdleConnections()
 	transport := client.Transport.(*http.Transport)
 	own := transport.DialContext
@@ -131,8 +106,8 @@ func TestIssuerCannotReachLocalAddresses(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"issuer":"http://id.test","jwks_uri":%q}`, f.private.URL)
 	})
 	f.handler.Store(&handler)
-	if err := f.load("http://id.test", ""); !errors.Is(err, errForbiddenAddress) {
-		t.Errorf("error %v, want errForbiddenAddress", err)
+	if err := f.load("http://id.test", ""); !errors.Is(err, issuerhttp.ErrForbiddenAddress) {
+		t.Errorf("error %v, want issuerhttp.ErrForbiddenAddress", err)
 	}
 }
 
@@ -146,39 +121,10 @@ func TestOperatorsURL(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, here, f.private.URL)
 	})
 	f.handler.Store(&handler)
-	if err := f.load(here, ""); err == nil || errors.Is(err, errForbiddenAddress) || f.requests.Load() != 1 {
+	if err := f.load(here, ""); err == nil || errors.Is(err, issuerhttp.ErrForbiddenAddress) || f.requests.Load() != 1 {
 		t.Errorf("an issuer on localhost: %v, %d requests", err, f.requests.Load())
 	}
-	if err := f.load("", f.private.URL); err == nil || errors.Is(err, errForbiddenAddress) || f.requests.Load() != 2 {
+	if err := f.load("", f.private.URL); err == nil || errors.Is(err, issuerhttp.ErrForbiddenAddress) || f.requests.Load() != 2 {
 		t.Errorf("jwks_url: %v, %d requests", err, f.requests.Load())
 	}
-	u, err := url.Parse("http://keys.internal/jwks")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newSSRFGuard(u, true)
-	if _, err := r.dial(t.Context(), "tcp", "keys.internal:1"); errors.Is(err, errForbiddenAddress) {
-		t.Errorf("the host of jwks_url: %v", err)
-	}
-}
-
-// TestOperatorsProxy checks that a proxy from the environment may be on this
-// machine.
-func TestOperatorsProxy(t *testing.T) {
-	f := newSSRFFixture(t)
-	u, err := url.Parse("https://id.test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := newSSRFGuard(u, false)
-	address := f.private.Listener.Addr().String()
-	if _, err := r.dial(t.Context(), "tcp", address); !errors.Is(err, errForbiddenAddress) {
-		t.Errorf("no proxy: %v", err)
-	}
-	r.proxies[address] = true
-	conn, err := r.dial(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = conn.Close()
 }

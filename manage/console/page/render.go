@@ -49,6 +49,10 @@ type Head struct {
 	Crumbs []Crumb
 	Bare   bool // without the navigation
 	Status int  // zero is 200
+	// Onward is where the browser goes on to by itself; "" is nowhere. It follows a page
+	// where a redirect would not do: after a form, the policy of forms holds for each of a
+	// chain of them, and after a provider sent the browser, its cookie does not go along.
+	Onward string
 	// Error is set on a form that was not accepted.
 	Error bool
 	// Current is the entry of the navigation that the page belongs to; "" is the page
@@ -65,10 +69,13 @@ type View struct {
 	Data  any
 	Words *words.Words
 	Site  string // the title of the API
-	User  string
-	Home  string
-	Nav   []NavSection
-	Done  string // what was done before; "" is nothing
+
+	Provider string // the name of the OpenID provider by which people log in; "" is none
+
+	User string
+	Home string
+	Nav  []NavSection
+	Done string // what was done before; "" is nothing
 
 	Style, Script string // paths of the static files
 }
@@ -101,7 +108,7 @@ func (r *Request) Render(t Templates, name string, head Head, data any) error {
 
 func (r *Request) view(head Head) *View {
 	v := &View{
-		Head: head, Words: r.Words(), Site: r.Title(), User: r.Actor.User(), Home: "/",
+		Head: head, Words: r.Words(), Site: r.Title(), User: r.Actor.User(), Home: "/", Provider: r.ProviderName(),
 		Style: r.static.Style, Script: r.static.Script,
 	}
 	if head.Status == 0 && r.HTTP.Method == http.MethodGet {

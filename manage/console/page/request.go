@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/account"
 	"keyward/manage/console/words"
+	"keyward/manage/oidclogin"
 	"keyward/manage/session"
 )
 
@@ -28,6 +30,8 @@ type Request struct {
 	w       http.ResponseWriter
 	service *manage.Service
 	code    authz.Secret // of a one-time link
+
+	proofAwaited bool // the form is sent again after a login with the provider
 }
 
 // NewRequest returns the request for the route.
@@ -77,8 +81,13 @@ func (r *Request) SetCode(code authz.Secret) { r.code = code }
 func (r *Request) Can(path string) bool { return r.Shows(r.Actor, path) }
 
 // Cookie is the session's cookie that the request has; empty if it has none, or several.
-func (r *Request) Cookie() authz.Secret {
-	found := r.HTTP.CookiesNamed(session.CookieName)
+func (r *Request) Cookie() authz.Secret { return r.cookie(session.CookieName) }
+
+// LoginCookie is that of a login with an OpenID provider.
+func (r *Request) LoginCookie() authz.Secret { return r.cookie(session.LoginCookieName) }
+
+func (r *Request) cookie(name string) authz.Secret {
+	found := r.HTTP.CookiesNamed(name)
 	if len(found) != 1 {
 		return authz.Secret{}
 	}
@@ -91,7 +100,20 @@ func (r *Request) SetCookie(cookie authz.Secret) { r.setCookie(session.SetCookie
 // ClearCookie takes it from the browser.
 func (r *Request) ClearCookie() { r.setCookie(session.ClearCookie()) }
 
-func (r *Request) setCookie(header string) { r.w.Header().Set("Set-Cookie", header) }
+// SetLoginCookie gives the browser the cookie of a login with an OpenID provider.
+func (r *Request) SetLoginCookie(cookie authz.Secret) {
+	r.setCookie(session.SetLoginCookie(cookie, oidclogin.CookieAge))
+}
+
+// ClearLoginCookie takes it from the browser.
+func (r *Request) ClearLoginCookie() { r.setCookie(session.ClearLoginCookie()) }
+
+// setCookie puts a cookie in the place of one of that name in the answer.
+func (r *Request) setCookie(header string) {
+	name, _, _ := strings.Cut(header, "=")
+	kept := slices.DeleteFunc(r.w.Header()["Set-Cookie"], func(other string) bool { return strings.HasPrefix(other, name+"=") })
+	r.w.Header()["Set-Cookie"] = append(kept, header)
+}
 
 // Header is that of the answer.
 func (r *Request) Header() http.Header { return r.w.Header() }

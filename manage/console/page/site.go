@@ -16,6 +16,7 @@ import (
 	"keyward/manage/console/static"
 	"keyward/manage/console/words"
 	"keyward/manage/gate"
+	"keyward/manage/oidclogin"
 	"keyward/manage/session"
 	"keyward/manage/state"
 )
@@ -38,6 +39,15 @@ type Config struct {
 	// Login begins a session, as account.Service.Login does, within the limits of failed
 	// attempts.
 	Login func(hr *http.Request, call access.Call, user string, password, presented authz.Secret) (authz.Secret, error)
+	// BeginLogin begins a login with the OpenID provider, and returns where the browser is
+	// sent and its cookie. The error is one of package oidclogin, or NotFound: there is no
+	// provider.
+	BeginLogin func(ctx context.Context, call access.Call, o oidclogin.Options) (to string, cookie authz.Secret, err error)
+	// FinishLogin ends a login with the provider, whose cookie this is and whose answer the
+	// request has, within the limits of failed attempts. It returns what the login was for,
+	// if that is known, and the cookie of its session. The error is one of package oidclogin
+	// or a fault.
+	FinishLogin func(hr *http.Request, call access.Call, cookie authz.Secret) (oidclogin.Options, authz.Secret, error)
 	// Authenticate returns the actor of a request's session, or why it is denied.
 	Authenticate func(*http.Request, access.Call) (access.Actor, *gate.Denial)
 	// AuthenticateLink returns nil if the code of a one-time link is good, or why it is

@@ -9,6 +9,7 @@ import (
 	"keyward/manage/console/page"
 	"keyward/manage/fault"
 	"keyward/manage/input"
+	"keyward/manage/oidclogin"
 	"keyward/manage/state"
 )
 
@@ -23,6 +24,9 @@ func Routes(s *page.Site) []page.Route {
 	return []page.Route{
 		{Pattern: "GET /login", Public: true, Serve: p.showLogin},
 		{Pattern: "POST /login", Public: true, Serve: p.login},
+		{Pattern: "POST " + page.ProviderPath, Public: true, Serve: p.beginProvider},
+		{Pattern: "POST " + page.ProofPath, Serve: p.proveByProvider},
+		{Pattern: "GET " + oidclogin.CallbackPath, Public: true, Serve: p.finishProvider},
 		{Pattern: "POST /logout", Always: true, Serve: p.logout},
 		{Pattern: "GET /setup/{code}", Public: true, Link: state.PurposeSetup, Serve: p.showSetup},
 		{Pattern: "POST /setup/{code}", Public: true, Link: state.PurposeSetup, Serve: p.setUp},
@@ -35,18 +39,21 @@ func Routes(s *page.Site) []page.Route {
 type loginPage struct {
 	Next, Username string
 	Wrong          string // what was wrong with the attempt before; "" is nothing
+	Prove          bool   // a login with the provider has the person log in to it again
 }
 
+const loginTitle = "Sign in to the console"
+
 func (p pages) showLogin(r *page.Request) error {
-	return r.Render(p.Templates, "login.html", page.Head{Title: "Sign in to the console", Bare: true}, loginPage{Next: page.LocalPath(r.Query("next"), "/")})
+	return r.Render(p.Templates, "login.html", page.Head{Title: loginTitle, Bare: true}, loginPage{Next: page.LocalPath(r.Query("next"), "/")})
 }
 
 func (p pages) login(r *page.Request) error {
 	next := page.LocalPath(r.Sent.Get("next"), "/")
 	cookie, err := r.Login(r.HTTP, r.Call, r.Value("username"), r.Secret("password"), r.Cookie())
 	if wrong, isWrong := page.WrongPassword(err); isWrong {
-		head := page.Head{Title: "Sign in to the console", Bare: true}.Again(err)
-		return r.Render(p.Templates, "login.html", head, loginPage{next, r.Value("username"), wrong})
+		head := page.Head{Title: loginTitle, Bare: true}.Again(err)
+		return r.Render(p.Templates, "login.html", head, loginPage{Next: next, Username: r.Value("username"), Wrong: wrong})
 	}
 	if err != nil {
 		return err

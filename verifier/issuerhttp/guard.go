@@ -1,4 +1,4 @@
-package tokensource
+package issuerhttp
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 	"keyward/chars"
 )
 
-// ssrfGuard restricts where the documents of one issuer may be fetched from. An
+// Guard restricts where the documents of one issuer may be fetched from. An
 // issuer's jwks_uri or redirect must not lead to this machine, to its link or
 // to a cloud's metadata service (server-side request forgery), unless the
 // operator's own URL names such an address. Addresses are checked when they are
 // dialled, so that a host name cannot hide one. Private networks are allowed:
 // issuers are often there.
-type ssrfGuard struct {
+type Guard struct {
 	host     string // of the operator's URL
 	class    addressClass
 	explicit bool // the operator's URL is the document's own, so its host is allowed at any address
@@ -29,12 +29,12 @@ type ssrfGuard struct {
 	proxies map[string]bool // host:port of the operator's proxies that were used
 }
 
-var errForbiddenAddress = errors.New("a loopback, link-local or metadata service address, which cannot be an issuer's")
+var ErrForbiddenAddress = errors.New("a loopback, link-local or metadata service address, which cannot be an issuer's")
 
-// newSSRFGuard returns a guard for the operator's URL; explicit means that it
+// NewGuard returns a guard for the operator's URL; explicit means that it
 // is the document's own and not the issuer's.
-func newSSRFGuard(u *url.URL, explicit bool) *ssrfGuard {
-	return &ssrfGuard{host: u.Hostname(), class: classOfHost(u.Hostname()), explicit: explicit, proxies: map[string]bool{}}
+func NewGuard(u *url.URL, explicit bool) *Guard {
+	return &Guard{host: u.Hostname(), class: classOfHost(u.Hostname()), explicit: explicit, proxies: map[string]bool{}}
 }
 
 // addressClass says what an address leads to. A remoteAddress is always
@@ -96,30 +96,30 @@ func classOfHost(host string) addressClass {
 
 // permits reports whether documents may be fetched from an address of that
 // class.
-func (g *ssrfGuard) permits(class addressClass) bool {
+func (g *Guard) permits(class addressClass) bool {
 	return class == remoteAddress || class == g.class
 }
 
 // check checks the host of a URL; dial checks the addresses that its name
 // resolves to.
-func (g *ssrfGuard) check(u *url.URL) error {
+func (g *Guard) Check(u *url.URL) error {
 	if g.explicit && u.Hostname() == g.host || g.permits(classOfHost(u.Hostname())) {
 		return nil
 	}
-	return errForbiddenAddress
+	return ErrForbiddenAddress
 }
 
 // checkRedirect is the rule for redirects of public documents.
-func (g *ssrfGuard) checkRedirect(next *http.Request, via []*http.Request) error {
+func (g *Guard) checkRedirect(next *http.Request, via []*http.Request) error {
 	if err := allowSafeRedirects(next, via); err != nil {
 		return err
 	}
-	return g.check(next.URL)
+	return g.Check(next.URL)
 }
 
 // proxy returns the proxy that the environment names, which the operator has
 // chosen.
-func (g *ssrfGuard) proxy(request *http.Request) (*url.URL, error) {
+func (g *Guard) proxy(request *http.Request) (*url.URL, error) {
 	u, err := http.ProxyFromEnvironment(request)
 	if u != nil {
 		port := u.Port()
@@ -133,7 +133,7 @@ func (g *ssrfGuard) proxy(request *http.Request) (*url.URL, error) {
 	return u, err
 }
 
-func (g *ssrfGuard) isProxy(address string) bool {
+func (g *Guard) isProxy(address string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.proxies[address]
@@ -141,7 +141,7 @@ func (g *ssrfGuard) isProxy(address string) bool {
 
 // dial connects to an address that is permitted, or to one that the operator
 // has chosen.
-func (g *ssrfGuard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (g *Guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	dialer := newDialer()
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -154,21 +154,32 @@ func (g *ssrfGuard) dial(ctx context.Context, network, address string) (net.Conn
 }
 
 // control is called with each address before the connection is made.
-func (g *ssrfGuard) control(_, address string, _ syscall.RawConn) error {
+func (g *Guard) control(_, address string, _ syscall.RawConn) error {
 	ip, err := netip.ParseAddrPort(address)
 	if err != nil || !g.permits(classOf(ip.Addr())) {
-		return errForbiddenAddress
+		return ErrForbiddenAddress
 	}
 	return nil
 }
 
-// newDocumentClient returns a client that connects only where the guard
-// permits.
-func newDocumentClient(given *http.Client, guard *ssrfGuard) *http.Client {
-	if given != nil && given.Transport != nil {
-		return newClient(given, guard.checkRedirect)
+// NewDocumentClient returns a client for public documents, which connects only where
+// the guard permits. It has the given client's transport, if there is one, which is not
+// guarded.
+func NewDocumentClient(given *http.Client, guard *Guard) *http.Client {
+	return newGuardedClient(given, guard, guard.checkRedirect)
+}
+
+// NewSecretClient is NewDocumentClient for requests that carry secrets, which follow no
+// redirect.
+func NewSecretClient(given *http.Client, guard *Guard) *http.Client {
+	return newGuardedClient(given, guard, NoRedirects)
+}
+
+func newGuardedClient(given *http.Client, guard *Guard, redirect func(*http.Request, []*http.Request) error) *http.Client {
+	client := NewClient(given, redirect)
+	if given == nil || given.Transport == nil {
+		transport := client.Transport.(*http.Transport)
+		transport.Proxy, transport.DialContext = guard.proxy, guard.dial
 	}
-	transport := newTransport()
-	transport.Proxy, transport.DialContext = guard.proxy, guard.dial
-	return &http.Client{Transport: transport, CheckRedirect: guard.checkRedirect}
+	return client
 }

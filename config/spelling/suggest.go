@@ -1,15 +1,16 @@
-package config
+// Package spelling finds which of the known words a mistyped one was probably meant to be.
+package spelling
 
 import (
 	"slices"
 	"strings"
 )
 
-// suggest returns the candidate that was probably meant by word: the one with
+// Suggest returns the candidate that was probably meant by word: the one with
 // the fewest edits, if these are few for its length, or one that is a prefix of
 // word or begins with it. It returns "" if there is none.
-func suggest(word string, candidates []string) string {
-	if len(word) > maxWord {
+func Suggest(word string, candidates []string) string {
+	if len(word) > MaxWord {
 		return ""
 	}
 	word = strings.ToLower(word)
@@ -26,9 +27,9 @@ func suggest(word string, candidates []string) string {
 	return best
 }
 
-// maxWord bounds what is compared and what messages show of a file: longer
+// MaxWord bounds what is compared and what messages show of a file: longer
 // words are not typing mistakes.
-const maxWord = 64
+const MaxWord = 64
 
 // distance returns the number of edits from a to b: a byte inserted, deleted,
 // replaced or swapped with its neighbour (optimal string alignment).

@@ -1,4 +1,4 @@
-package tokensource
+package issuerhttp
 
 import (
 	"context"
@@ -12,31 +12,34 @@ import (
 	"time"
 )
 
+// maxIdle bounds the idle connections to one server.
+const maxIdle = 64
+
 // The errors of a request. None quotes what the server sent; those of net/http
 // would.
 var (
-	errTimeout     = errors.New("no answer in time")
-	errCanceled    = errors.New("canceled before there was an answer")
+	ErrTimeout     = errors.New("no answer in time")
+	ErrCanceled    = errors.New("canceled before there was an answer")
 	errRefused     = errors.New("connection refused")
 	errResolve     = errors.New("the host name cannot be resolved")
 	errCertificate = errors.New("its certificate is not trusted")
 	errRedirects   = errors.New("too many redirects")
 	errDowngrade   = errors.New("a redirect from https to http")
-	errTooLarge    = errors.New("the answer is too large")
+	ErrTooLarge    = errors.New("the answer is too large")
 	errBroken      = errors.New("the answer broke off, or is not HTTP")
 )
 
-// statusError is an answer other than 200.
-type statusError int
+// StatusError is an answer with another status than 200.
+type StatusError int
 
-func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
+func (s StatusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
 
 const maxRedirects = 3
 
-// newClient returns a client with the given one's transport (nil:
-// newTransport's) that keeps no cookies and follows redirects by the given
-// rule.
-func newClient(given *http.Client, redirect func(*http.Request, []*http.Request) error) *http.Client {
+// NewClient returns a client with the given one's transport that keeps no cookies
+// and follows redirects by the given rule. nil is a transport with short timeouts
+// and the proxy that the environment names.
+func NewClient(given *http.Client, redirect func(*http.Request, []*http.Request) error) *http.Client {
 	if given != nil && given.Transport != nil {
 		return &http.Client{Transport: given.Transport, CheckRedirect: redirect}
 	}
@@ -52,7 +55,7 @@ func newTransport() *http.Transport {
 		TLSHandshakeTimeout:    3 * time.Second,
 		ResponseHeaderTimeout:  5 * time.Second,
 		IdleConnTimeout:        30 * time.Second,
-		MaxIdleConnsPerHost:    maxInFlight,
+		MaxIdleConnsPerHost:    maxIdle,
 		MaxResponseHeaderBytes: 32 << 10,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
@@ -74,44 +77,44 @@ func allowSafeRedirects(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// noRedirects is the redirect rule for requests that carry secrets: the
+// NoRedirects is the redirect rule for requests that carry secrets: the
 // redirect itself is the response.
-func noRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+func NoRedirects(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// fetch sends the request and returns the body of a 200 response, at most limit
+// Fetch sends the request and returns the body of a 200 response, at most limit
 // bytes.
-func fetch(client *http.Client, r *http.Request, limit int64) ([]byte, error) {
+func Fetch(client *http.Client, r *http.Request, limit int64) ([]byte, error) {
 	response, err := client.Do(r)
 	if err != nil {
-		return nil, sanitizeError(r.Context(), err)
+		return nil, Sanitize(r.Context(), err)
 	}
 	defer response.Body.Close()
 	// Other responses are read too, or the connection could not be reused.
 	body, err := io.ReadAll(io.LimitReader(response.Body, limit+1))
 	switch {
 	case err != nil:
-		return nil, sanitizeError(r.Context(), err)
+		return nil, Sanitize(r.Context(), err)
 	case response.StatusCode != http.StatusOK:
-		return nil, statusError(response.StatusCode)
+		return nil, StatusError(response.StatusCode)
 	case int64(len(body)) > limit:
-		return nil, errTooLarge
+		return nil, ErrTooLarge
 	default:
 		return body, nil
 	}
 }
 
-// sanitizeError maps an error of net/http to one that quotes nothing.
-func sanitizeError(ctx context.Context, err error) error {
-	for _, own := range []error{errRedirects, errDowngrade, errForbiddenAddress} {
+// Sanitize maps an error of net/http to one that quotes nothing.
+func Sanitize(ctx context.Context, err error) error {
+	for _, own := range []error{errRedirects, errDowngrade, ErrForbiddenAddress} {
 		if errors.Is(err, own) {
 			return own
 		}
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return errCanceled
+		return ErrCanceled
 	}
 	if timed, ok := errors.AsType[net.Error](err); ok && timed.Timeout() || ctx.Err() != nil {
-		return errTimeout
+		return ErrTimeout
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
 		return errRefused

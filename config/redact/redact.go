@@ -1,4 +1,6 @@
-package config
+// Package redact leaves out of a configuration file what may be a secret, so that people
+// can be shown the rest.
+package redact
 
 import "regexp"
 
@@ -13,10 +15,9 @@ var (
 // hidden stands for what is left out.
 const hidden = "…"
 
-// Shown returns the file as it was read, for people: environment variables by their names,
-// and without what may be a secret; "" if the defaults are in force.
-func (c *Config) Shown() string {
-	text := inURL.ReplaceAllString(c.text, "${1}"+hidden+"@")
+// Text returns the text without what may be a secret.
+func Text(text string) string {
+	text = inURL.ReplaceAllString(text, "${1}"+hidden+"@")
 	text = inQuery.ReplaceAllString(text, "${1}"+hidden)
 	return named.ReplaceAllString(text, "${1}"+hidden)
 }
