@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/internal/eventually"
+	"keyward/store"
 )
 
 var (
@@ -309,5 +312,30 @@ func TestSessionsPage(t *testing.T) {
 		if got := c.page(test.cookie, "GET", "/account", nil); got.status != test.status {
 			t.Errorf("after ending the others, %s: %d", what, got.status)
 		}
+	}
+}
+
+// TestKeyIsTooOld: a key that is older than any may be has ended by its age, before the day on
+// which it would expire.
+func TestKeyIsTooOld(t *testing.T) {
+	const limited = "keys: {max_age: 90d, "
+	c := startConsoleOn(t, strings.Replace(consoleConfig, "keys: {", limited, 1))
+	now := time.Now()
+	then := func() time.Time { return now.AddDate(0, 0, -110) }
+	old, _, err := c.keys(then).Create(t.Context(), store.KeyParams{Name: "quarterly", User: "root", Expires: now.AddDate(1, 0, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := c.login("root")
+	wrong := "Expired " + old.Expires.UTC().Format("2006-01-02")
+	for path, want := range map[string]string{
+		"/keys": "older than a key may be", "/me/keys": "One key is older than 90 days: quarterly", "/keys/" + old.ID: "Older than a key may be",
+	} {
+		eventually.Succeeds(t, func() error { // the change of another process is read
+			if got := c.page(root, "GET", path, nil); got.status != 200 || !strings.Contains(got.body, want) || strings.Contains(got.body, wrong) {
+				return fmt.Errorf("%s: %d lacks %q: %s", path, got.status, want, got.main())
+			}
+			return nil
+		})
 	}
 }

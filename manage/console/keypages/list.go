@@ -83,8 +83,13 @@ func (k row) Age() time.Duration { return k.Now.Sub(store.Latest(k.Created, k.Ro
 // rotateAfter is at which age a secret should be replaced.
 const rotateAfter = 90 * 24 * time.Hour
 
+// TooOld reports whether the key has ended by its age (keys.max_age), before it expires.
+func (k row) TooOld() bool {
+	return k.State == store.KeyExpired && (k.Expires.IsZero() || k.Expires.After(k.Now))
+}
+
 // Old reports whether the secret should be replaced.
-func (k row) Old() bool { return !k.Ended() && k.Age() > rotateAfter }
+func (k row) Old() bool { return (!k.Ended() || k.TooOld()) && k.Age() > rotateAfter }
 
 // AgeText is the age in words.
 func (k row) AgeText() string { return page.Span(k.Age()) }
