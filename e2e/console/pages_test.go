@@ -74,7 +74,7 @@ func (r *records) all() []shown {
 	}
 }
 
-// elsewhere are the routes whose pages other tests look at: they need a server without an
+// elsewhere are the routes whose pages states_test.go looks at: they need a server without an
 // administrator, or a first login.
 var elsewhere = []string{"/setup/{code}", "/welcome"}
 

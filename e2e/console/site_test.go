@@ -41,8 +41,23 @@ type site struct {
 	api          string // the address of Envoy
 }
 
-// newSite starts a Keyward of the style. prefix begins its keys, and more is added to the
-// configuration, whose last section is that of the console.
+// prepareSite makes the directory of a Keyward of the style that does not run yet. prefix
+// begins its keys, and more is added to the configuration, whose last section is that of the
+// console.
+func prepareSite(t *testing.T, style, prefix, more string) (*site, stack.Config) {
+	t.Helper()
+	ports, err := stack.FreePorts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{t: t, dir: t.TempDir(), console: "http://" + stack.Address(ports.Console), api: "http://" + stack.Address(ports.Envoy)}
+	text := fmt.Sprintf(config, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Console), prefix, style, s.api) + more
+	s.write("keyward.yaml", text)
+	return s, stack.Config{Dir: s.dir, Keyward: programs.keyward, KeywardConfig: filepath.Join(s.dir, "keyward.yaml"), Ports: ports}
+}
+
+// newSite starts a Keyward of the style behind Envoy, as prepareSite describes it, with an
+// administrator and other users.
 func newSite(t *testing.T, style, prefix, more string, users ...[]string) *site {
 	t.Helper()
 	return newSiteBehind(t, envoy, style, prefix, more, users...)
@@ -61,26 +76,42 @@ func envoy(t *testing.T, _ string, _ stack.Ports) stack.Proxy {
 // newSiteBehind is newSite with another proxy, which may write files into the directory.
 func newSiteBehind(t *testing.T, proxy func(t *testing.T, dir string, ports stack.Ports) stack.Proxy, style, prefix, more string, users ...[]string) *site {
 	t.Helper()
-	ports, err := stack.FreePorts()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{t: t, dir: t.TempDir(), console: "http://" + stack.Address(ports.Console), api: "http://" + stack.Address(ports.Envoy)}
-	text := fmt.Sprintf(config, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Console), prefix, style, s.api) + more
-	file := filepath.Join(s.dir, "keyward.yaml")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s, cfg := prepareSite(t, style, prefix, more)
 	for _, user := range append([][]string{{"root", "--scope", "keyward:admin"}}, users...) {
 		s.run(password, append([]string{"user", "set"}, user...)...)
 	}
 	s.run("", "key", "create", "--name", "made by a command")
-	running, err := stack.Start(t.Context(), stack.Config{Dir: s.dir, Keyward: programs.keyward, KeywardConfig: file, Ports: ports, Proxy: proxy(t, s.dir, ports)})
+	cfg.Proxy = proxy(t, s.dir, cfg.Ports)
+	running, err := stack.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(running.Stop)
 	return s
+}
+
+// newEmptySite starts a Keyward that has just been installed: without an administrator,
+// without records, and without a proxy.
+func newEmptySite(t *testing.T) *site {
+	t.Helper()
+	s, cfg := prepareSite(t, "generic", "kw_", "")
+	s.write("keys.jsonl", "") // without these files Keyward is not ready
+	s.write("users.jsonl", "")
+	process, err := stack.StartKeyward(t.Context(), "keyward", cfg)
+	if process != nil {
+		t.Cleanup(process.Stop)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *site) write(name, text string) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // of is the site as a part of the test has it.

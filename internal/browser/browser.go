@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -88,6 +89,7 @@ type Tab struct {
 	mu       sync.Mutex
 	requests map[network.RequestID]*Request
 	order    []network.RequestID
+	pages    map[string]bool // the addresses of pages, not of what they load
 	problems []string
 }
 
@@ -106,7 +108,7 @@ func (b *Browser) Tab(t testing.TB, w Window) *Tab {
 	if w.Private {
 		options = append(options, chromedp.WithNewBrowserContext())
 	}
-	tab := &Tab{t: t, window: w, requests: map[network.RequestID]*Request{}}
+	tab := &Tab{t: t, window: w, requests: map[network.RequestID]*Request{}, pages: map[string]bool{}}
 	options = append(options, chromedp.WithListener(tab.observe))
 	var cancel context.CancelFunc
 	tab.ctx, cancel = chromedp.NewContext(b.ctx, options...)
@@ -162,14 +164,17 @@ func (tab *Tab) observe(event any) {
 			tab.order = append(tab.order, e.RequestID)
 		}
 		tab.requests[e.RequestID] = &Request{URL: e.Request.URL, Method: e.Request.Method}
+		if e.Type == network.ResourceTypeDocument {
+			tab.pages[e.Request.URL] = true
+		}
 	case *network.EventResponseReceived:
 		if r := tab.requests[e.RequestID]; r != nil {
 			r.Status = e.Response.Status
 		}
 	case *log.EventEntryAdded:
-		// The status of a page is for the test to judge.
-		if e.Entry.Level == log.EntryLevelError && e.Entry.Source != log.EntrySourceNetwork {
-			tab.problems = append(tab.problems, e.Entry.Text)
+		// The status of a page is for the test to judge, that of what it loads is not.
+		if e.Entry.Level == log.EntryLevelError && !(e.Entry.Source == log.EntrySourceNetwork && tab.pages[e.Entry.URL]) {
+			tab.problems = append(tab.problems, strings.TrimSpace(e.Entry.Text+" "+e.Entry.URL))
 		}
 	case *runtime.EventExceptionThrown:
 		tab.problems = append(tab.problems, e.ExceptionDetails.Text)

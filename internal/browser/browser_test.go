@@ -9,7 +9,7 @@ import (
 )
 
 const form = `<!doctype html><html lang="en"><head><title>A form</title><style>:root{color-scheme:light dark}</style></head><body><main><h1>A form</h1>
-<form method="post"><label for="name">Name</label><input id="name" name="name"><button>Send it</button></form><p id="script">off</p>
+<form method="post"><label for="name">Name</label><input id="name" name="name"><label for="text">Text</label><textarea id="text" name="text"></textarea><button>Send it</button></form><p id="script">off</p>
 <p id="image"><img src="/image" alt="none"></p>
 <script>document.getElementById("script").textContent = "on " + matchMedia("(prefers-color-scheme: dark)").matches</script></main></body></html>`
 
@@ -54,14 +54,23 @@ func TestTab(t *testing.T) {
 			t.Errorf("%+v", loaded)
 		}
 		tab.WantAccessible("the form")
+		if found := tab.Problems(); len(found) != 1 || !strings.Contains(found[0], url+"/image") {
+			t.Errorf("the browser reports %q, not the image alone", found)
+		}
+		tab.Fill("#name", "another name")
 		tab.Fill("#name", `Größe "2"`)
+		for _, text := range []string{"one", "two\nlines"} { // of a textarea without text, and with one
+			if tab.Fill("#text", text); tab.Value("#text") != text {
+				t.Errorf("the textarea has %q", tab.Value("#text"))
+			}
+		}
 		if status := tab.FollowText("Send it"); status != http.StatusAccepted || tab.Text("#got") != `Größe "2"` {
 			t.Errorf("%d, %q", status, tab.Source())
 		}
 		tab.Back()
 		tab.TabTo("name", 3)
 		tab.Press("by keyboard")
-		tab.TabTo("Send it", 1)
+		tab.TabTo("Send it", 2)
 		if status := tab.PressToFollow("\r"); status != http.StatusAccepted || !strings.Contains(tab.Text("#got"), "by keyboard") {
 			t.Errorf("%d, %q", status, tab.Source())
 		}

@@ -88,7 +88,9 @@ func withText(text string) string {
 // Fill replaces the value of a field.
 func (tab *Tab) Fill(selector, value string) {
 	tab.t.Helper()
-	tab.Do(chromedp.Clear(chromedp.CSS(selector)), chromedp.SendKeys(chromedp.CSS(selector), value))
+	tab.Do(chromedp.WaitVisible(chromedp.CSS(selector)))
+	Evaluate[any](tab, fmt.Sprintf(`document.querySelector(%q).value = ""; null`, selector))
+	tab.Do(chromedp.SendKeys(chromedp.CSS(selector), value))
 }
 
 // Choose selects the option of a select that has the value.
@@ -190,4 +192,13 @@ func (tab *Tab) Cookie(name string) string {
 		}
 	}
 	return ""
+}
+
+// SetCookie gives the browser a cookie of the address, as a response could.
+func (tab *Tab) SetCookie(url, name, value string) {
+	tab.t.Helper()
+	yes := true
+	tab.Do(command(network.SetCookie, network.SetCookieParams{
+		URL: url, Name: name, Value: value, Path: "/", Secure: &yes, HTTPOnly: &yes, SameSite: network.CookieSameSiteStrict,
+	}))
 }

@@ -77,7 +77,7 @@ type View struct {
 	Nav  []NavSection
 	Done string // what was done before; "" is nothing
 
-	Style, Script string // paths of the static files
+	Style, Script, Icon string // paths of the static files
 }
 
 // Render answers with a page.
@@ -109,7 +109,7 @@ func (r *Request) Render(t Templates, name string, head Head, data any) error {
 func (r *Request) view(head Head) *View {
 	v := &View{
 		Head: head, Words: r.Words(), Site: r.Title(), User: r.Actor.User(), Home: "/", Provider: r.ProviderName(),
-		Style: r.static.Style, Script: r.static.Script,
+		Style: r.static.Style, Script: r.static.Script, Icon: r.static.Icon,
 	}
 	if head.Status == 0 && r.HTTP.Method == http.MethodGet {
 		v.Done = notes[r.Query("done")]

@@ -1,4 +1,4 @@
-// Package static has the two files that every page of the console refers to. Each has
+// Package static has the files that every page of the console refers to. Each has
 // the hash of its content in its name, so that a browser keeps it for good and asks for
 // another name once it has changed.
 package static
@@ -22,10 +22,13 @@ var style []byte
 //go:embed console.js
 var script []byte
 
+//go:embed icon.svg
+var icon []byte
+
 // Files are the files by their path.
 type Files struct {
-	Style, Script string // paths
-	content       map[string]file
+	Style, Script, Icon string // paths
+	content             map[string]file
 }
 
 type file struct {
@@ -38,6 +41,7 @@ func New() *Files {
 	f := &Files{content: map[string]file{}}
 	f.Style = f.add("style", "css", "text/css; charset=utf-8", style)
 	f.Script = f.add("console", "js", "text/javascript; charset=utf-8", script)
+	f.Icon = f.add("icon", "svg", "image/svg+xml", icon)
 	return f
 }
 

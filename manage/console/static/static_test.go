@@ -10,7 +10,7 @@ import (
 // TestServe: a file is served by the name that has its hash, and by no other.
 func TestServe(t *testing.T) {
 	f := New()
-	for path, want := range map[string]bool{f.Style: true, f.Script: true, "/static/": false, "/static/style.css": false, strings.Replace(f.Style, "style.", "style.0", 1): false} {
+	for path, want := range map[string]bool{f.Style: true, f.Script: true, f.Icon: true, "/static/": false, "/static/style.css": false, strings.Replace(f.Style, "style.", "style.0", 1): false} {
 		w := httptest.NewRecorder()
 		if got := f.Serve(w, httptest.NewRequest(http.MethodGet, path, nil)); got != want {
 			t.Errorf("%s: %v", path, got)
@@ -26,7 +26,7 @@ func TestServe(t *testing.T) {
 
 // TestWeight: a page may weigh 60 kB with its stylesheet.
 func TestWeight(t *testing.T) {
-	if len(style) > 18<<10 || len(script) > 2<<10 {
-		t.Errorf("the stylesheet has %d bytes, the script %d", len(style), len(script))
+	if len(style) > 18<<10 || len(script) > 2<<10 || len(icon) > 1<<10 {
+		t.Errorf("the stylesheet has %d bytes, the script %d, the icon %d", len(style), len(script), len(icon))
 	}
 }
