@@ -38,7 +38,7 @@ run: build
 # because its package would start a server.
 PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer chromium
 PROMETHEUS = .cache/prometheus
-AXE        = axe-core@4.14.1
+NPM        = axe-core@4.14.1 oidc-provider@9.13.3
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
@@ -54,12 +54,13 @@ AXE        = axe-core@4.14.1
 RACE    = GORACE='atexit_sleep_ms=20' CGO_ENABLED=1 go test -race -vet=off
 RELEASED = CGO_ENABLED=0 go test -trimpath -vet=off
 SLOWEST = keyward/cmd/keyward keyward/server keyward/manage
+E2E     = keyward/e2e keyward/e2e/console keyward/e2e/oidclogin keyward/e2e/postgres
 
 test: programs
-	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x -e keyward/e2e -e keyward/e2e/console -e keyward/e2e/postgres $(SLOWEST:%=-e %))
+	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x $(E2E:%=-e %) $(SLOWEST:%=-e %))
 	KEYWARD_TEST_STORE=postgres $(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -count=1 ./manage ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
-	$(RACE) -p 1 -count=1 -timeout 30m ./e2e ./e2e/console ./e2e/postgres
+	$(RACE) -p 1 -count=1 -timeout 30m $(E2E)
 	$(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations|^TestImportOfManyKeys$$' ./store/filestore ./authz ./extauthz ./engine ./ratelimit ./server
 	cd deploy/image && go test -count=1 ./...
 
@@ -72,8 +73,8 @@ programs:
 	@command -v promtool >/dev/null || [ -x $(PROMETHEUS)/usr/bin/promtool ] || \
 	{ mkdir -p $(PROMETHEUS) && cd $(PROMETHEUS) && rm -f *.deb && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } && \
 	dpkg-deb --extract prometheus_*.deb . && rm *.deb; } >/dev/null 2>&1 || echo "make test: missing, and so not tested with: prometheus" >&2
-	@[ -f .cache/npm/node_modules/$(AXE) ] || { mkdir -p .cache/npm && npm install --silent --no-audit --no-fund --prefix .cache/npm $(AXE) && touch .cache/npm/node_modules/$(AXE); } >/dev/null 2>&1 || \
-	echo "make test: missing, and so not tested with: axe-core" >&2
+	@[ "$$(cat .cache/npm/installed 2>/dev/null)" = "$(NPM)" ] || { mkdir -p .cache/npm && npm install --silent --no-audit --no-fund --prefix .cache/npm $(NPM) && echo "$(NPM)" >.cache/npm/installed; } >/dev/null 2>&1 || \
+	echo "make test: missing, and so not tested with: $(NPM)" >&2
 
 # Without its database govulncheck checks nothing. `make lint` then warns, and fails with
 # RELEASE=true.
@@ -133,7 +134,7 @@ fuzz:
 bench: build
 	@go run ./bench -write docs
 	@echo
-	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v -e '^keyward/e2e$$' -e '^keyward/e2e/console$$' -e '^keyward/e2e/postgres$$') | \
+	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v -x $(E2E:%=-e %)) | \
 	awk '/^pkg:/ { pkg = $$2 } \
 	     /^Benchmark/ { line = sprintf("%-20s %-36s", pkg, $$1); \
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \
