@@ -44,6 +44,7 @@ func (s *Server) managing() http.Handler {
 		Service: service, Accounts: accounts, State: db, Origin: address, Gate: shared,
 		Authenticate:     func(hr *http.Request) (access.Actor, *gate.Denial) { return s.authenticate(hr, audit.ViaAPI) },
 		AuthenticateLink: s.authenticateLink, CountFailure: s.countFailure, CountRequest: s.requests.Count, Log: s.logger, Version: s.opts.Version,
+		LoginIssuer: func() string { settings, _ := s.engine.Current().ConsoleSettings(); return settings.OIDC.Issuer },
 	})
 	logins := providerLogins{s, limited(s.logger, "go-oidc", loginLinesPerSecond)}
 	pages := console.New(page.Config{

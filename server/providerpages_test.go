@@ -293,3 +293,43 @@ func TestProviderLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestLinkUser is the policy: an administrator says whose user a person is, where the first
+// login does not.
+func TestLinkUser(t *testing.T) {
+	c := startLogins(t, "", "", "")
+	c.user("bob", "")
+	c.must("POST", "/users", `{"name": "robot", "service": true}`)
+	helper := c.must("POST", "/users", `{"name": "helper", "scopes": ["keyward:users"]}`).body["name"].(string)
+	c.as("alice")
+	if got := c.finish(c.begin("/")); got.status != 403 {
+		t.Fatalf("before: %d", got.status)
+	}
+	for _, test := range []struct {
+		body   string
+		status int
+	}{
+		{`{"oidc_subject": "sub-alice", "disabled": true}`, 422}, {`{"oidc_issuer": "https://idp.example.com"}`, 422}, {`{"oidc_issuer": null}`, 422},
+		{`{"oidc_subject": ""}`, 422}, {`{"oidc_subject": "a\nb"}`, 422}, {`{"oidc_subject": "sub-alice"}`, 200}, {`{"oidc_subject": "sub-alice", "oidc_issuer": "https://idp.example.com"}`, 200},
+		{`{"oidc_subject": "sub-alice"}`, 200},
+	} {
+		got := c.call(c.admin, "PATCH", "/users/bob", test.body)
+		if got.status != test.status || got.status == 200 && got.body["oidc_subject"] != "sub-alice" {
+			t.Errorf("%s: %d %v", test.body, got.status, got.body)
+		}
+	}
+	if got := c.call(c.admin, "PATCH", "/users/root", `{"oidc_subject": "sub-alice"}`); got.status != 409 {
+		t.Errorf("two users of one person: %d", got.status)
+	}
+	if got := c.call(c.admin, "PATCH", "/users/robot", `{"oidc_subject": "sub-robot"}`); got.status != 422 {
+		t.Errorf("a program: %d", got.status)
+	}
+	if got := c.with(c.login(helper), "PATCH", "/users/bob", `{"oidc_subject": "sub-helper"}`, sameOrigin...); got.status != 403 {
+		t.Errorf("by an actor who is not an administrator: %d", got.status)
+	}
+	c.ok("the person's session", c.page(c.signedIn(), "GET", "/account", nil), 200, "<p>bob")
+	c.must("PATCH", "/users/bob", `{"oidc_subject": null}`)
+	if got := c.finish(c.begin("/")); got.status != 403 {
+		t.Errorf("after: %d", got.status)
+	}
+}

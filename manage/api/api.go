@@ -36,6 +36,8 @@ type Config struct {
 	AuthenticateLink func(*http.Request, state.Purpose, authz.Secret) (access.Call, *gate.Denial)
 	// Origin is where browsers find the API.
 	Origin func() session.Origin
+	// LoginIssuer returns the OpenID provider by which people log in; "" if there is none.
+	LoginIssuer func() string
 	// CountFailure counts a secret of no key that a caller had verified, as a failed
 	// attempt of its address; nil counts nothing.
 	CountFailure func(*http.Request)

@@ -20,7 +20,9 @@ import (
 // UserBody is a user in a response.
 type UserBody struct {
 	manage.UserView
-	ETag string `json:"etag" doc:"The version of the record, for If-Match."`
+	OIDCIssuer  string `json:"oidc_issuer,omitempty" doc:"The OpenID provider of the identity by which the user logs in."`
+	OIDCSubject string `json:"oidc_subject,omitempty" doc:"The sub of that identity."`
+	ETag        string `json:"etag" doc:"The version of the record, for If-Match."`
 }
 
 // userOutput is the response with one user.
@@ -58,6 +60,9 @@ func (a *api) registerUsers(h huma.API) {
 		})
 	add(h, operation{id: "update-user", method: http.MethodPatch, path: "/users/{name}", summary: "Change a user", tag: "Users", errors: []int{http.StatusConflict}},
 		func(ctx context.Context, who access.Actor, in *UserPatch) (*userOutput, error) {
+			if in.links() {
+				return a.linkUser(ctx, who, in)
+			}
 			patch, err := in.patch()
 			if err != nil {
 				return nil, err
@@ -164,7 +169,37 @@ type UserPatch struct {
 
 		MustChange mergepatch.Kept[bool] `json:"must_change,omitempty" doc:"The password, at the next login to the console or the issuer."`
 		Service    mergepatch.Kept[bool] `json:"service,omitempty" doc:"A program; refused for a user that has a password."`
+
+		OIDCSubject mergepatch.Removable[string] `json:"oidc_subject,omitempty" minLength:"1" maxLength:"255" doc:"The sub of the person who logs in as the user with the OpenID provider; null: no one does. Not together with members other than oidc_issuer."`
+		OIDCIssuer  mergepatch.Kept[string]      `json:"oidc_issuer,omitempty" minLength:"1" maxLength:"255" doc:"The provider of the oidc_subject; without it that of console.oidc."`
 	}
+}
+
+// links reports whether the patch links the user to an identity, or unlinks it.
+func (p *UserPatch) links() bool {
+	return p.Body.OIDCSubject.Sent || p.Body.OIDCIssuer != mergepatch.Kept[string]{}
+}
+
+// linkUser is a change of its own: it ends the user's sessions.
+func (a *api) linkUser(ctx context.Context, who access.Actor, in *UserPatch) (*userOutput, error) {
+	b := &in.Body
+	if err := cannotRemove(map[string]mergepatch.Member{"oidc_issuer": b.OIDCIssuer}); err != nil {
+		return nil, err
+	}
+	issuer := a.LoginIssuer()
+	if b.OIDCIssuer.Value != nil {
+		issuer = *b.OIDCIssuer.Value
+	}
+	switch {
+	case b.Scopes.Sent || b.Paths.Sent || b.Disabled.Value != nil || b.MustChange.Value != nil || b.Service.Value != nil:
+		return nil, input.Invalid("/oidc_subject", "cannot be changed together with other members")
+	case !b.OIDCSubject.Sent:
+		return nil, input.Invalid("/oidc_issuer", "needs oidc_subject")
+	case b.OIDCSubject.Value != "" && issuer == "":
+		return nil, input.Invalid("/oidc_issuer", "is needed, since the configuration has no console.oidc")
+	}
+	r, err := a.Service().LinkUser(ctx, who, in.Name, in.version(), issuer, b.OIDCSubject.Value)
+	return asUserOutput(&r, err)
 }
 
 func (p *UserPatch) patch() (manage.UserPatch, error) {
@@ -180,7 +215,7 @@ func (p *UserPatch) patch() (manage.UserPatch, error) {
 }
 
 func viewUser(r *store.UserRecord) UserBody {
-	return UserBody{manage.ViewUser(r), etag(r.Version())}
+	return UserBody{manage.ViewUser(r), r.OIDCIssuer, r.OIDCSubject, etag(r.Version())}
 }
 
 func asUserOutput(r *store.UserRecord, err error) (*userOutput, error) {
