@@ -8,7 +8,7 @@ import (
 // TestOverviewPage: the overview says what to do without keys, and otherwise has the counts
 // by state, which lead to the list, the requests of each day, and the latest denials.
 func TestOverviewPage(t *testing.T) {
-	c := startConsoleWith(t, "usage: {file: usage.jsonl}\n")
+	c := startConsoleWith(t, "usage: {file: DIR/usage.jsonl}\n")
 	c.must("POST", "/users", `{"name": "alice"}`)
 	c.must("POST", "/users", `{"name": "reader", "scopes": ["keyward:read"]}`)
 	c.must("POST", "/users", `{"name": "keys", "scopes": ["keyward:keys"]}`)
@@ -27,7 +27,7 @@ func TestOverviewPage(t *testing.T) {
 	c.accepted("elsewhere", secret, 403)
 	c.ask("/<script>alert(1)</script>", "kw_not-a-key")
 	shown := c.page(reader, "GET", "/overview", nil)
-	c.ok("the page", shown, 200, " denied</p>", `<rect`, "Show as a table",
+	c.ok("the page", shown, 200, " · 1 denied</p>", `<rect`, "Show as a table",
 		`href="/keys?state=expiring"`, "nightly", "acts as alice", "path_not_allowed", "Each key in force was used within 90 days", `href="/decisions?id=`)
 	if strings.Contains(shown.body, "New key") || strings.Contains(shown.body, "<script>alert") || strings.Contains(shown.body, "not-a-key") {
 		t.Errorf("it offers what a reader may not do, or has a credential: %s", shown.main())
