@@ -119,6 +119,7 @@ func (p *Provider) get(ctx context.Context, from, bearer string) (map[string]any
 	} else if err != nil {
 		return nil, errors.New("its URL cannot be asked")
 	}
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body) // which the transport has bounded
 	if err != nil {
 		return nil, err

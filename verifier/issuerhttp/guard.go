@@ -29,6 +29,8 @@ type Guard struct {
 	proxies map[string]bool // host:port of the operator's proxies that were used
 }
 
+// ErrForbiddenAddress is returned for an address that only programs of this machine, or of
+// its cloud, should reach (CWE-918).
 var ErrForbiddenAddress = errors.New("a loopback, link-local or metadata service address, which cannot be an issuer's")
 
 // NewGuard returns a guard for the operator's URL; explicit means that it
@@ -100,7 +102,7 @@ func (g *Guard) permits(class addressClass) bool {
 	return class == remoteAddress || class == g.class
 }
 
-// check checks the host of a URL; dial checks the addresses that its name
+// Check checks the host of a URL; dial checks the addresses that its name
 // resolves to.
 func (g *Guard) Check(u *url.URL) error {
 	if g.explicit && u.Hostname() == g.host || g.permits(classOfHost(u.Hostname())) {
