@@ -227,6 +227,11 @@ EOF
 		before:  "managing\ncurl -sS $API/users -H \"Authorization: Bearer $(cat admin.key)\" --json '{\"name\": \"alice\"}'\n",
 		replace: []string{"curl -s $LINK", "LINK=$(curl -s $API/users/alice/password -H \"Authorization: Bearer $(cat admin.key)\" --json '{\"link\": true}' | sed 's/.*\"link\":\"\\([^\"]*\\)\".*/\\1/'); curl -sSf $LINK"},
 	},
+	"docs/console-login.md: Which user a person is": {
+		before:  "managing\n\"$KEYWARD\" user set alice < /dev/null > /dev/null\n",
+		replace: []string{"curl -s ", "curl -sS --fail-with-body "},
+		after:   `grep -q '"oidc_subject":"248289761001"' users.jsonl || exit 1`,
+	},
 	"docs/commands.md: key rotate": {before: `BLOG=$(id $(new --name blog))`, replace: []string{blogKey, "$BLOG"}},
 	"docs/commands.md: key import": {
 		before: `
