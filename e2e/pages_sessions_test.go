@@ -260,7 +260,7 @@ for _ in 1 2 3; do asking $KEY; done
 `,
 		replace: []string{"http://127.0.0.1:9194", "http://$CONSOLE", "limits show k_BwuzCnlTbTgT", "limits show --admin $FREE $ID", "k_BwuzCnlTbTgT", "$ID"},
 	},
-	"docs/console.md: The first login": {before: `configured; echo 'listen: {console: "127.0.0.1:9194"}' >> keyward.yaml`},
+	"docs/console.md: The first login":  {before: `configured; echo 'listen: {console: "127.0.0.1:9194"}' >> keyward.yaml`},
 	"docs/commands.md: admin bootstrap": {before: `configured; echo 'listen: {console: "127.0.0.1:9194"}' >> keyward.yaml`},
 	"docs/commands.md: audit list": {
 		before: `
