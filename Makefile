@@ -38,7 +38,7 @@ run: build
 # because its package would start a server.
 PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer chromium
 PROMETHEUS = .cache/prometheus
-NPM        = axe-core@4.14.1 oidc-provider@9.13.3
+NPM        = axe-core@4.14.1
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
@@ -54,7 +54,7 @@ NPM        = axe-core@4.14.1 oidc-provider@9.13.3
 RACE    = GORACE='atexit_sleep_ms=20' CGO_ENABLED=1 go test -race -vet=off
 RELEASED = CGO_ENABLED=0 go test -trimpath -vet=off
 SLOWEST = keyward/cmd/keyward keyward/server keyward/manage
-E2E     = keyward/e2e keyward/e2e/console keyward/e2e/oidclogin keyward/e2e/postgres
+E2E     = keyward/e2e keyward/e2e/console keyward/e2e/postgres
 
 test: programs
 	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x $(E2E:%=-e %) $(SLOWEST:%=-e %))

@@ -76,7 +76,11 @@ func (r *records) all() []shown {
 
 // elsewhere are the routes whose pages states_test.go looks at: they need a server without an
 // administrator, or a first login.
-var elsewhere = []string{"/setup/{code}", "/welcome"}
+var elsewhere = []string{"/setup/{code}", "/welcome", callback}
+
+// callback is where an OpenID provider sends browsers to: tests of the server look at its page,
+// which is that of the login.
+const callback = "/login/callback"
 
 // TestAllPagesAreShown: the table has each page of the console.
 func TestAllPagesAreShown(t *testing.T) {
