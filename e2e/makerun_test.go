@@ -140,8 +140,19 @@ func firstLogin(t *testing.T, line string) {
 		t.Fatal(err)
 	}
 	_ = got.Body.Close()
-	if to := got.Header.Get("Location"); got.StatusCode != http.StatusSeeOther || to != "/account/password" {
-		t.Errorf("login to the console: %s, to %q", got.Status, to)
+	if got.StatusCode != http.StatusSeeOther || len(got.Cookies()) != 1 {
+		t.Fatalf("login to the console: %s", got.Status)
+	}
+	if r, err = http.NewRequest(http.MethodGet, said[1]+got.Header.Get("Location"), http.NoBody); err != nil {
+		t.Fatal(err)
+	}
+	r.AddCookie(&http.Cookie{Name: got.Cookies()[0].Name, Value: got.Cookies()[0].Value})
+	if got, err = http.DefaultTransport.RoundTrip(r); err != nil {
+		t.Fatal(err)
+	}
+	_ = got.Body.Close()
+	if to := got.Header.Get("Location"); to != "/account/password" {
+		t.Errorf("the first page: %s, to %q", got.Status, to)
 	}
 }
 
