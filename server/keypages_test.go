@@ -270,7 +270,11 @@ func TestHostileTexts(t *testing.T) {
 	c := startConsole(t)
 	root := c.login("root")
 	hostile := `<script>alert(1)</script>"'><img src=x onerror=alert(2)>`
-	c.must("POST", "/keys", `{"name": "`+strings.ReplaceAll(hostile, `"`, `\"`)+`", "description": "`+strings.ReplaceAll(hostile, `"`, `\"`)+`", "owner": "{{.}}</p><b>", "project": "`+strings.ReplaceAll(hostile, `"`, `\"`)+`"}`)
+	project := `, "project": "` + strings.ReplaceAll(hostile, `"`, `\"`) + `"`
+	if inPostgres {
+		project = "" // it would have to be on record
+	}
+	c.must("POST", "/keys", `{"name": "`+strings.ReplaceAll(hostile, `"`, `\"`)+`", "description": "`+strings.ReplaceAll(hostile, `"`, `\"`)+`", "owner": "{{.}}</p><b>"`+project+`}`)
 	list := c.page(root, "GET", "/keys?q="+url.QueryEscape("<script>")+"&user="+url.QueryEscape(`"><script>alert(3)</script>`), nil)
 	all := c.page(root, "GET", "/keys", nil)
 	id := keyIDPattern.FindString(all.body)

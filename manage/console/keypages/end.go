@@ -63,7 +63,10 @@ func (a area) revoke(r *page.Request) error {
 	ref := a.ref(r)
 	ref.Reason = reasonOf(r)
 	if r.Value("replace") == "yes" {
-		return a.replace(r, func() (store.KeyRecord, error) { return r.Service().RevokeKey(r.Context(), r.Actor, ref) })
+		// What the form does once is the new key. To revoke is another change, which may be made
+		// again.
+		actor := r.Actor
+		return a.replace(r, func() (store.KeyRecord, error) { return r.Service().RevokeKey(r.Context(), actor, ref) })
 	}
 	if _, err := r.Service().RevokeKey(r.Context(), r.Actor, ref); err != nil {
 		return err
