@@ -137,7 +137,9 @@ func (h *harness) inForce(c *postgrestest.Cluster) {
 					return nil
 				}
 				h.checks.askAbout(h.t.Context(), i, k)
-				return fmt.Errorf("replica %d does not answer as the database has it: %+v, %+v", i, k, records[k.name])
+				var seen string
+				h.ledger.update(func() { seen = fmt.Sprintf("%+v", k) }) // the checks go on
+				return fmt.Errorf("replica %d does not answer as the database has it: %s, %+v", i, seen, records[k.name])
 			})
 		}
 	}
