@@ -14,6 +14,7 @@ import (
 	"keyward/authz"
 	"keyward/authz/urlpath"
 	"keyward/config/redact"
+	"keyward/config/strictyaml"
 	"keyward/policy"
 	"keyward/ratelimit"
 	"keyward/ratelimit/failover"
@@ -72,8 +73,8 @@ type Config struct {
 	// Warnings are possible mistakes in a valid configuration.
 	Warnings Problems
 
-	text string     // of the file that Load read
-	env  []envValue // the values that came from the environment, see HideEnv
+	text string                 // of the file that Load read
+	env  strictyaml.Environment // the values that came from the environment, see HideEnv
 }
 
 // Listen has the addresses: host:port or unix:///path, "" for no listener.

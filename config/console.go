@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keyward/chars"
+	"keyward/config/strictyaml"
 )
 
 // Console configures the console's listener.
@@ -59,45 +60,45 @@ type Session struct{ Idle, Max time.Duration }
 // FirstLogin says whether a user gets a project of its own at the first login, and a key.
 type FirstLogin struct{ Project, Key bool }
 
-func (d *decoder) consoleSection(v value, c *Console, l *Listen) {
-	d.mapping(v, fields{
-		{"style", choice(d, &c.Style, consoleStyles)},
-		{"title", d.checked(&c.Title, validTitle)},
-		{"api_url", func(v value) { d.origin(v, &c.APIURL) }},
-		{"scopes", func(v value) { d.consoleScopes(v, c) }},
-		{"public_url", func(v value) { d.origin(v, &c.PublicURL) }},
-		{"session", d.section(fields{
-			{"idle", d.duration(&c.Session.Idle, false)},
-			{"max", d.duration(&c.Session.Max, false)},
+func (d *decoder) consoleSection(v strictyaml.Value, c *Console, l *Listen) {
+	d.Mapping(v, strictyaml.Fields{
+		{"style", strictyaml.Choice(d.Decoder, &c.Style, consoleStyles)},
+		{"title", d.Checked(&c.Title, validTitle)},
+		{"api_url", func(v strictyaml.Value) { d.origin(v, &c.APIURL) }},
+		{"scopes", func(v strictyaml.Value) { d.consoleScopes(v, c) }},
+		{"public_url", func(v strictyaml.Value) { d.origin(v, &c.PublicURL) }},
+		{"session", d.Section(strictyaml.Fields{
+			{"idle", d.Duration(&c.Session.Idle, false)},
+			{"max", d.Duration(&c.Session.Max, false)},
 		})},
-		{"first_login", d.section(fields{
-			{"project", d.boolean(&c.FirstLogin.Project)},
-			{"key", d.boolean(&c.FirstLogin.Key)},
+		{"first_login", d.Section(strictyaml.Fields{
+			{"project", d.Boolean(&c.FirstLogin.Project)},
+			{"key", d.Boolean(&c.FirstLogin.Key)},
 		})},
-		{"oidc", func(v value) { d.oidc(v, c) }},
+		{"oidc", func(v strictyaml.Value) { d.oidc(v, c) }},
 	})
 	if c.Session.Idle > c.Session.Max {
-		d.problem(v.Line, "console.session: idle is longer than max")
+		d.Report(v.Line, "console.session: idle is longer than max")
 	}
 	if l.Console == "" {
-		d.warn(v.Line, "console: of no effect: that listener is off")
+		d.Warn(v.Line, "console: of no effect: that listener is off")
 	}
 }
 
 // consoleScopes reads the scopes that forms offer.
-func (d *decoder) consoleScopes(v value, c *Console) {
+func (d *decoder) consoleScopes(v strictyaml.Value, c *Console) {
 	c.Scopes = nil
-	d.each(v, func(element value) {
+	d.Each(v, func(element strictyaml.Value) {
 		var s NamedScope
-		d.mapping(element, fields{
-			{"name", d.checked(&s.Name, validScope)},
-			{"description", d.text(&s.Description)},
+		d.Mapping(element, strictyaml.Fields{
+			{"name", d.Checked(&s.Name, validScope)},
+			{"description", d.Text(&s.Description)},
 		})
 		switch {
 		case s.Name == "":
-			d.problem(element.Line, "%s: a scope needs a name", v.name)
+			d.Report(element.Line, "%s: a scope needs a name", v.Name)
 		case slices.ContainsFunc(c.Scopes, func(o NamedScope) bool { return o.Name == s.Name }):
-			d.problem(element.Line, "%s: the scope %s is there twice", v.name, s.Name)
+			d.Report(element.Line, "%s: the scope %s is there twice", v.Name, s.Name)
 		default:
 			c.Scopes = append(c.Scopes, s)
 		}
@@ -113,14 +114,14 @@ func validTitle(title string) error {
 
 // origin reads a URL that has no more than an origin, and keeps it as browsers write
 // it in the header Origin.
-func (d *decoder) origin(v value, to *string) {
-	text, ok := d.readText(v)
+func (d *decoder) origin(v strictyaml.Value, to *string) {
+	text, ok := d.ReadText(v)
 	if !ok || text == "" {
 		return
 	}
 	origin, err := parseOrigin(text)
 	if err != nil {
-		d.refuse(v, err)
+		d.Refuse(v, err)
 		return
 	}
 	*to = origin
@@ -157,7 +158,7 @@ func orText(text, otherwise string) string {
 }
 
 // console checks what the console needs.
-func (d *decoder) console(root value, cfg *Config) {
+func (d *decoder) console(root strictyaml.Value, cfg *Config) {
 	if cfg.Listen.Console == "" {
 		return
 	}
@@ -166,14 +167,14 @@ func (d *decoder) console(root value, cfg *Config) {
 		inDatabase bool // if there is one
 	}{{"keys.file", cfg.Keys.File, false}, {"users.file", cfg.Users.File, false}, {"audit.file", cfg.Audit.File, true}, {"state.file", cfg.State.File, true}} {
 		if needed.file == "" && !(needed.inDatabase && cfg.Store.URL != nil) {
-			d.problem(root.Line, "listen.console needs %s", needed.key)
+			d.Report(root.Line, "listen.console needs %s", needed.key)
 		}
 	}
 	if cfg.Console.FirstLogin.Project && cfg.Projects.File == "" && cfg.Store.URL == nil {
-		d.problem(root.Line, "console.first_login.project needs projects.file")
+		d.Report(root.Line, "console.first_login.project needs projects.file")
 	}
 	if !cfg.TLS.Console.Enabled() && !isLocal(cfg.Listen.Console) && !isHTTPS(cfg.Console.PublicURL) {
-		d.problem(root.Line, "listen.console is not a loopback address, so that it needs tls.console, or an https console.public_url where a proxy ends TLS: keys would travel in the clear")
+		d.Report(root.Line, "listen.console is not a loopback address, so that it needs tls.console, or an https console.public_url where a proxy ends TLS: keys would travel in the clear")
 	}
 }
 

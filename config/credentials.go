@@ -8,51 +8,52 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/chars"
+	"keyward/config/strictyaml"
 )
 
 // credentials reads which parts of a request may carry a credential.
-func (d *decoder) credentials(v value, cfg *Config) {
+func (d *decoder) credentials(v strictyaml.Value, cfg *Config) {
 	sources := &cfg.Sources
-	var basic, header value
-	var known fields
+	var basic, header strictyaml.Value
+	var known strictyaml.Fields
 	for _, scheme := range authz.CredentialSchemes() {
 		if scheme.AuthScheme == "" {
 			continue
 		}
-		known = append(known, fields{{scheme.AuthScheme, func(v value) {
+		known = append(known, strictyaml.Fields{{scheme.AuthScheme, func(v strictyaml.Value) {
 			if scheme.Scheme == authz.SchemeBasic {
 				basic = v
 			}
 			enabled := sources.Schemes.Contains(scheme.Scheme)
-			d.boolean(&enabled)(v)
+			d.Boolean(&enabled)(v)
 			sources.Schemes = sources.Schemes.With(scheme.Scheme, enabled)
 		}}}...)
 	}
-	d.mapping(v, append(known, fields{
-		{"basic_key_usernames", d.list(&cfg.BasicKeyUsernames, validBasicUsername)},
-		{"header", func(v value) { header = v; d.checked(&sources.Header, validCredentialHeader)(v) }},
-		{"query", d.checked(&sources.Query, validParameter)},
-		{"cookie", d.checked(&sources.Cookie, validCookie)},
-		{"reserved_query", d.list(&sources.Reserved, validReserved)},
+	d.Mapping(v, append(known, strictyaml.Fields{
+		{"basic_key_usernames", d.List(&cfg.BasicKeyUsernames, validBasicUsername)},
+		{"header", func(v strictyaml.Value) { header = v; d.Checked(&sources.Header, validCredentialHeader)(v) }},
+		{"query", d.Checked(&sources.Query, validParameter)},
+		{"cookie", d.Checked(&sources.Cookie, validCookie)},
+		{"reserved_query", d.List(&sources.Reserved, validReserved)},
 	}...))
 	sources.Header = chars.LowerASCII(sources.Header)
 	if _, err := cfg.Identity(); err != nil && header.Node != nil {
-		d.refuse(header, err)
+		d.Refuse(header, err)
 	}
 	if cfg.Passwords = sources.Schemes.Contains(authz.SchemeBasic); cfg.Passwords && cfg.Users.File == "" {
-		d.problem(basic.Line, "%s: passwords need a users file; users.file names none", basic.name)
+		d.Report(basic.Line, "%s: passwords need a users file; users.file names none", basic.Name)
 	}
 	sources.Schemes = sources.Schemes.With(authz.SchemeBasic, cfg.Passwords || len(cfg.BasicKeyUsernames) > 0)
 	if sources.Schemes == 0 && sources.Header == "" && sources.Query == "" && sources.Cookie == "" {
-		d.warn(v.Line, "credentials: every place is off, so that no credential is ever found")
+		d.Warn(v.Line, "credentials: every place is off, so that no credential is ever found")
 	}
 }
 
 // identityHeaders reads the header of each attribute. It replaces the default
 // entirely.
-func (d *decoder) identityHeaders(v value, cfg *Config) {
+func (d *decoder) identityHeaders(v strictyaml.Value, cfg *Config) {
 	if len(v.Content)/2 > maxIdentityHeaders {
-		d.problem(v.Line, "%s: more than %d headers", v.name, maxIdentityHeaders)
+		d.Report(v.Line, "%s: more than %d headers", v.Name, maxIdentityHeaders)
 		return
 	}
 	cfg.IdentityHeaders = map[string]authz.IdentityAttribute{}
@@ -60,30 +61,30 @@ func (d *decoder) identityHeaders(v value, cfg *Config) {
 	for _, f := range authz.IdentityAttributes() {
 		words[string(f)] = f
 	}
-	var known fields
-	for key := range pairs(v.Node) {
-		known = append(known, fields{{key.Value, func(v value) {
+	var known strictyaml.Fields
+	for key := range strictyaml.Pairs(v.Node) {
+		known = append(known, strictyaml.Fields{{key.Value, func(v strictyaml.Value) {
 			var f authz.IdentityAttribute
-			if choice(d, &f, words)(v); f != "" {
+			if strictyaml.Choice(d.Decoder, &f, words)(v); f != "" {
 				d.identityHeader(v, cfg, key.Value, f)
 			}
 		}}}...)
 	}
-	d.mapping(v, known)
+	d.Mapping(v, known)
 }
 
 // maxIdentityHeaders bounds the headers that are added to each allowed request.
 const maxIdentityHeaders = 64
 
 // identityHeader adds one header, if the set is still valid with it.
-func (d *decoder) identityHeader(v value, cfg *Config, name string, f authz.IdentityAttribute) {
+func (d *decoder) identityHeader(v strictyaml.Value, cfg *Config, name string, f authz.IdentityAttribute) {
 	if slices.Contains(connectionHeaders, chars.LowerASCII(name)) {
-		d.problem(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
+		d.Report(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
 		return
 	}
 	cfg.IdentityHeaders[name] = f
 	if _, err := cfg.Identity(); err != nil {
-		d.problem(v.Line, "identity_headers: %v", err)
+		d.Report(v.Line, "identity_headers: %v", err)
 		delete(cfg.IdentityHeaders, name)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"keyward/config/strictyaml"
 	"keyward/internal/markdown"
 )
 
@@ -72,9 +73,11 @@ func (k *keyTables) section(s *markdown.Section) {
 // all have the same keys, such as tls, has rows of these.
 func (k *keyTables) levels(parents []string) (levels []string) {
 	for _, parent := range parents {
-		children := k.root.words(parent, expectKeys)
-		below := k.root.words(below(parent, children[0]), expectKeys)
-		alike := func(child string) bool { return slices.Equal(k.root.words(parent+"."+child, expectKeys), below) }
+		children := k.root.words(parent, strictyaml.ExpectKeys)
+		below := k.root.words(below(parent, children[0]), strictyaml.ExpectKeys)
+		alike := func(child string) bool {
+			return slices.Equal(k.root.words(parent+"."+child, strictyaml.ExpectKeys), below)
+		}
 		if parent == "" || len(below) == 0 || slices.ContainsFunc(children, func(child string) bool { return !alike(child) }) {
 			levels = append(levels, parent)
 			continue
@@ -104,7 +107,7 @@ func (k *keyTables) row(s *markdown.Section, line int, levels []string, keys, sh
 		}
 		found := false
 		for _, level := range levels {
-			if !slices.Contains(k.root.words(level, expectKeys), key) {
+			if !slices.Contains(k.root.words(level, strictyaml.ExpectKeys), key) {
 				continue
 			}
 			found = true
@@ -139,7 +142,7 @@ func (k *keyTables) nested(s *markdown.Section, name string) {
 	for _, block := range s.Blocks {
 		code += "\n" + block.Text
 	}
-	for _, key := range k.root.words(name, expectKeys) {
+	for _, key := range k.root.words(name, strictyaml.ExpectKeys) {
 		k.document(below(name, key))
 		if !strings.Contains(code, key+":") {
 			k.t.Errorf("docs/configuration.md, %s: nothing shows %s of %s", s.Heading, key, name)
@@ -188,7 +191,7 @@ func decoded(t *testing.T, text string) (value any) {
 
 // eachKey visits the names of all values.
 func (root *schemaNode) eachKey(name string, visit func(string)) {
-	for _, key := range root.words(name, expectKeys) {
+	for _, key := range root.words(name, strictyaml.ExpectKeys) {
 		visit(below(name, key))
 		root.eachKey(below(name, key), visit)
 	}
@@ -200,7 +203,7 @@ func (root *schemaNode) defaultOf(name string) any {
 		return value
 	}
 	section := map[string]any{}
-	for _, key := range root.words(name, expectKeys) {
+	for _, key := range root.words(name, strictyaml.ExpectKeys) {
 		if value := root.defaultOf(below(name, key)); value != nil {
 			section[key] = value
 		}

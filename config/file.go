@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"keyward/config/strictyaml"
 )
 
 // File is a file that a configuration names.
@@ -29,11 +31,11 @@ func (f File) Problem(config string, err error) Problem {
 }
 
 // filename reads a file name.
-func (d *decoder) filename(to *string) field {
-	return func(v value) {
-		d.text(to)(v)
+func (d *decoder) filename(to *string) strictyaml.Field {
+	return func(v strictyaml.Value) {
+		d.Text(to)(v)
 		if *to != "" {
-			d.files = append(d.files, File{v.name, v.Line, *to, d.written[v.Node]})
+			d.files = append(d.files, File{v.Name, v.Line, *to, d.Written(v)})
 		}
 	}
 }

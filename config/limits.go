@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"keyward/authz"
+	"keyward/config/strictyaml"
 	"keyward/ratelimit"
 	"keyward/ratelimit/failover"
 )
@@ -34,18 +35,18 @@ var (
 	headerModes    = map[string]bool{"denied": false, "always": true}
 )
 
-func (d *decoder) rateLimits(v value, l *RateLimits) {
-	known := fields{
-		{"store", func(v value) { d.limitStore(v, l) }},
-		{"on_store_failure", choice(d, &l.OnStoreFailure, onStoreFailure)},
-		{"replicas", d.number(&l.Replicas, 1, 10_000)},
-		{"timeout", d.duration(&l.Timeout, false)},
-		{"max_buckets", d.number(&l.Buckets, 1, 1<<30)},
-		{"headers", choice(d, &l.HeadersOnAllow, headerModes)},
+func (d *decoder) rateLimits(v strictyaml.Value, l *RateLimits) {
+	known := strictyaml.Fields{
+		{"store", func(v strictyaml.Value) { d.limitStore(v, l) }},
+		{"on_store_failure", strictyaml.Choice(d.Decoder, &l.OnStoreFailure, onStoreFailure)},
+		{"replicas", d.Number(&l.Replicas, 1, 10_000)},
+		{"timeout", d.Duration(&l.Timeout, false)},
+		{"max_buckets", d.Number(&l.Buckets, 1, 1<<30)},
+		{"headers", strictyaml.Choice(d.Decoder, &l.HeadersOnAllow, headerModes)},
 		{"failed", d.limitSpec(&l.Failed.Rate, &l.Failed.Shadow)},
 	}
 	for _, kind := range authz.AuthMethods() {
-		known = append(known, fields{{kind.Name, func(v value) {
+		known = append(known, strictyaml.Fields{{kind.Name, func(v strictyaml.Value) {
 			var spec ratelimit.Spec
 			d.limitSpec(&spec.Rate, &spec.Shadow)(v)
 			if spec.Rate != (ratelimit.Rate{}) {
@@ -53,13 +54,13 @@ func (d *decoder) rateLimits(v value, l *RateLimits) {
 			}
 		}}}...)
 	}
-	d.mapping(v, known)
+	d.Mapping(v, known)
 }
 
 // limitStore reads the word memory or the URL of Redis, which is validated when
 // it is opened.
-func (d *decoder) limitStore(v value, l *RateLimits) {
-	text, ok := d.readText(v)
+func (d *decoder) limitStore(v strictyaml.Value, l *RateLimits) {
+	text, ok := d.ReadText(v)
 	switch {
 	case !ok || text == memoryStore:
 	case slices.ContainsFunc([]string{"redis", "rediss", "unix"}, func(scheme string) bool {
@@ -70,13 +71,13 @@ func (d *decoder) limitStore(v value, l *RateLimits) {
 		l.Store = authz.NewSecret(text)
 		d.warnPlainRedis(v, text)
 	default:
-		d.problem(v.Line, "%s: want memory, or a URL that begins with redis://, rediss://, unix://, or with redis+cluster:// or redis+sentinel:// and their rediss", v.name)
+		d.Report(v.Line, "%s: want memory, or a URL that begins with redis://, rediss://, unix://, or with redis+cluster:// or redis+sentinel:// and their rediss", v.Name)
 	}
 }
 
 // warnPlainRedis warns about a store whose responses an attacker on the network
 // can forge.
-func (d *decoder) warnPlainRedis(v value, text string) {
+func (d *decoder) warnPlainRedis(v strictyaml.Value, text string) {
 	scheme, rest, _ := strings.Cut(text, "://")
 	if transport, _, _ := strings.Cut(scheme, "+"); transport != "redis" {
 		return
@@ -89,7 +90,7 @@ func (d *decoder) warnPlainRedis(v value, text string) {
 			host = strings.Trim(address, "[]")
 		}
 		if !isLoopback(host) {
-			d.warn(v.Line, "%s: plain redis:// is not protected: an attacker on the network can set every limit; use rediss:// for TLS", v.name)
+			d.Warn(v.Line, "%s: plain redis:// is not protected: an attacker on the network can set every limit; use rediss:// for TLS", v.Name)
 			return
 		}
 	}
@@ -97,34 +98,34 @@ func (d *decoder) warnPlainRedis(v value, text string) {
 
 // limitSpec reads a limit: a rate, or a mapping with a rate. An empty text
 // means no limit.
-func (d *decoder) limitSpec(rate *authz.Rate, shadow *bool) field {
-	return func(v value) {
+func (d *decoder) limitSpec(rate *authz.Rate, shadow *bool) strictyaml.Field {
+	return func(v strictyaml.Value) {
 		if v.Kind != yaml.MappingNode {
 			d.rate(rate)(v)
 			return
 		}
 		var burst int
-		d.mapping(v, fields{
+		d.Mapping(v, strictyaml.Fields{
 			{"rate", d.rate(rate)},
-			{"burst", d.number(&burst, 1, authz.MaxRateCount)},
-			{"shadow", d.boolean(shadow)},
+			{"burst", d.Number(&burst, 1, authz.MaxRateCount)},
+			{"shadow", d.Boolean(shadow)},
 		})
 		rate.Burst = burst
 		if err := rate.Validate(); err != nil {
-			d.problem(v.Line, "%s: want a rate whose burst refills within one year", v.name)
+			d.Report(v.Line, "%s: want a rate whose burst refills within one year", v.Name)
 		}
 	}
 }
 
-func (d *decoder) rate(to *authz.Rate) field {
-	return func(v value) {
-		text, ok := d.readText(v)
+func (d *decoder) rate(to *authz.Rate) strictyaml.Field {
+	return func(v strictyaml.Value) {
+		text, ok := d.ReadText(v)
 		if !ok || text == "" {
 			return
 		}
 		rate, err := authz.ParseRate(text)
 		if err != nil {
-			d.refuse(v, err)
+			d.Refuse(v, err)
 			return
 		}
 		*to = rate

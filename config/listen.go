@@ -6,17 +6,19 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"keyward/config/strictyaml"
 )
 
-func (d *decoder) listen(v value, l *Listen) {
-	d.mapping(v, fields{
-		{"grpc", d.checked(&l.GRPC, validAddress)},
-		{"http", d.checked(&l.HTTP, validAddress)},
-		{"admin", d.checked(&l.Admin, validAddress)},
-		{"console", d.checked(&l.Console, validAddress)},
+func (d *decoder) listen(v strictyaml.Value, l *Listen) {
+	d.Mapping(v, strictyaml.Fields{
+		{"grpc", d.Checked(&l.GRPC, validAddress)},
+		{"http", d.Checked(&l.HTTP, validAddress)},
+		{"admin", d.Checked(&l.Admin, validAddress)},
+		{"console", d.Checked(&l.Console, validAddress)},
 	})
 	if l.GRPC == "" && l.HTTP == "" && l.Console == "" {
-		d.warn(v.Line, "listen: neither grpc nor http, so that no proxy can ask")
+		d.Warn(v.Line, "listen: neither grpc nor http, so that no proxy can ask")
 	}
 	named := map[string]string{}
 	for _, each := range []struct{ name, address string }{{"grpc", l.GRPC}, {"http", l.HTTP}, {"admin", l.Admin}, {"console", l.Console}} {
@@ -24,7 +26,7 @@ func (d *decoder) listen(v value, l *Listen) {
 			continue
 		}
 		if other := named[each.address]; other != "" {
-			d.problem(v.Line, "listen.%s and listen.%s can't be the same address", other, each.name)
+			d.Report(v.Line, "listen.%s and listen.%s can't be the same address", other, each.name)
 		}
 		named[each.address] = each.name
 	}
@@ -52,28 +54,28 @@ func validAddress(address string) error {
 	return nil
 }
 
-func (d *decoder) tls(v value, cfg *Config) {
-	d.mapping(v, fields{
-		{"grpc", func(v value) { d.keyPair(v, &cfg.TLS.GRPC, cfg.Listen.GRPC) }},
-		{"http", func(v value) { d.keyPair(v, &cfg.TLS.HTTP, cfg.Listen.HTTP) }},
-		{"admin", func(v value) { d.keyPair(v, &cfg.TLS.Admin, cfg.Listen.Admin) }},
-		{"console", func(v value) { d.keyPair(v, &cfg.TLS.Console, cfg.Listen.Console) }},
+func (d *decoder) tls(v strictyaml.Value, cfg *Config) {
+	d.Mapping(v, strictyaml.Fields{
+		{"grpc", func(v strictyaml.Value) { d.keyPair(v, &cfg.TLS.GRPC, cfg.Listen.GRPC) }},
+		{"http", func(v strictyaml.Value) { d.keyPair(v, &cfg.TLS.HTTP, cfg.Listen.HTTP) }},
+		{"admin", func(v strictyaml.Value) { d.keyPair(v, &cfg.TLS.Admin, cfg.Listen.Admin) }},
+		{"console", func(v strictyaml.Value) { d.keyPair(v, &cfg.TLS.Console, cfg.Listen.Console) }},
 	})
 }
 
-func (d *decoder) keyPair(v value, pair *KeyPair, address string) {
-	d.mapping(v, fields{
+func (d *decoder) keyPair(v strictyaml.Value, pair *KeyPair, address string) {
+	d.Mapping(v, strictyaml.Fields{
 		{"cert_file", d.filename(&pair.CertFile)},
 		{"key_file", d.filename(&pair.KeyFile)},
 		{"client_ca_file", d.filename(&pair.ClientCAFile)},
 	})
 	switch {
 	case (pair.CertFile == "") != (pair.KeyFile == ""):
-		d.problem(v.Line, "%s: cert_file and key_file go together", v.name)
+		d.Report(v.Line, "%s: cert_file and key_file go together", v.Name)
 	case pair.ClientCAFile != "" && pair.CertFile == "":
-		d.problem(v.Line, "%s: client_ca_file needs cert_file and key_file", v.name)
+		d.Report(v.Line, "%s: client_ca_file needs cert_file and key_file", v.Name)
 	case pair.Enabled() && address == "":
-		d.warn(v.Line, "%s: of no effect: that listener is off", v.name)
+		d.Warn(v.Line, "%s: of no effect: that listener is off", v.Name)
 	}
 }
 
@@ -88,15 +90,15 @@ func isLocal(address string) bool {
 }
 
 // trustedProxies reads addresses and networks.
-func (d *decoder) trustedProxies(v value, cfg *Config) {
-	d.each(v, func(element value) {
-		text, ok := d.readText(element)
+func (d *decoder) trustedProxies(v strictyaml.Value, cfg *Config) {
+	d.Each(v, func(element strictyaml.Value) {
+		text, ok := d.ReadText(element)
 		if !ok {
 			return
 		}
 		prefix, err := parseNetwork(text)
 		if err != nil {
-			d.wrong(element, "an address or a network as 10.0.0.0/8")
+			d.Wrong(element, "an address or a network as 10.0.0.0/8")
 			return
 		}
 		cfg.TrustedProxies = append(cfg.TrustedProxies, prefix)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"keyward/config/strictyaml"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -43,21 +45,21 @@ func (o *OIDC) Title() string {
 	return u.Host
 }
 
-func (d *decoder) oidc(v value, c *Console) {
+func (d *decoder) oidc(v strictyaml.Value, c *Console) {
 	o := &c.OIDC
-	before := len(d.problems)
-	d.mapping(v, fields{
-		{"issuer", d.checked(&o.Issuer, validIssuerURL)},
-		{"name", d.checked(&o.Name, validTitle)},
-		{"client_id", d.text(&o.ClientID)},
+	before := d.Count()
+	d.Mapping(v, strictyaml.Fields{
+		{"issuer", d.Checked(&o.Issuer, validIssuerURL)},
+		{"name", d.Checked(&o.Name, validTitle)},
+		{"client_id", d.Text(&o.ClientID)},
 		{"client_secret_file", d.filename(&o.ClientSecretFile)},
-		{"user_claim", d.checked(&o.UserClaim, validClaimText)},
-		{"create_users", d.boolean(&o.CreateUsers)},
-		{"roles_claim", d.text(&o.RolesClaim)},
-		{"roles", func(v value) { d.roles(v, &o.Roles) }},
-		{"scopes", d.list(&o.Scopes, validScope)},
+		{"user_claim", d.Checked(&o.UserClaim, validClaimText)},
+		{"create_users", d.Boolean(&o.CreateUsers)},
+		{"roles_claim", d.Text(&o.RolesClaim)},
+		{"roles", func(v strictyaml.Value) { d.roles(v, &o.Roles) }},
+		{"scopes", d.List(&o.Scopes, validScope)},
 	})
-	if len(d.problems) > before || o.Issuer == "" {
+	if d.Count() > before || o.Issuer == "" {
 		return
 	}
 	for _, rule := range []struct {
@@ -70,23 +72,23 @@ func (d *decoder) oidc(v value, c *Console) {
 		{c.Session.Max <= freshLogin, "console.session.max must be longer than 15m: a login with the provider begins that much earlier, unless the person has just logged in to the provider"},
 	} {
 		if rule.broken {
-			d.problem(v.Line, "%s: %s", v.name, rule.text)
+			d.Report(v.Line, "%s: %s", v.Name, rule.text)
 		}
 	}
 }
 
 // roles reads a mapping from roles to lists of managing scopes.
-func (d *decoder) roles(v value, to *map[string][]string) {
+func (d *decoder) roles(v strictyaml.Value, to *map[string][]string) {
 	if v.Kind != yaml.MappingNode {
-		d.wrong(v, "a mapping ({} for an empty one)")
+		d.Wrong(v, "a mapping ({} for an empty one)")
 		return
 	}
 	*to = map[string][]string{}
-	for key, node := range pairs(v.Node) {
+	for key, node := range strictyaml.Pairs(v.Node) {
 		var scopes []string
-		d.list(&scopes, validManagingScope)(value{node, v.name})
+		d.List(&scopes, validManagingScope)(strictyaml.Value{Node: node, Name: v.Name})
 		if len(scopes) == 0 {
-			d.problem(key.Line, "%s: a role gives at least one scope", v.name)
+			d.Report(key.Line, "%s: a role gives at least one scope", v.Name)
 		}
 		(*to)[key.Value] = scopes
 	}

@@ -9,17 +9,18 @@ import (
 	"keyward/authz"
 	"keyward/chars"
 	"keyward/config/spelling"
+	"keyward/config/strictyaml"
 )
 
 // upstreamOverrides reads which headers are removed on an allow: the word
 // remove or pass, or a mapping with those that are kept.
-func (d *decoder) upstreamOverrides(v value, cfg *Config) {
+func (d *decoder) upstreamOverrides(v strictyaml.Value, cfg *Config) {
 	if v.Kind == yaml.ScalarNode {
-		choice(d, &cfg.UpstreamOverrides, map[string][]string{"remove": authz.UpstreamOverrides(), "pass": nil})(v)
+		strictyaml.Choice(d.Decoder, &cfg.UpstreamOverrides, map[string][]string{"remove": authz.UpstreamOverrides(), "pass": nil})(v)
 		return
 	}
 	var kept []string
-	d.mapping(v, fields{{"keep", d.list(&kept, validOverride)}})
+	d.Mapping(v, strictyaml.Fields{{"keep", d.List(&kept, validOverride)}})
 	cfg.UpstreamOverrides = slices.DeleteFunc(authz.UpstreamOverrides(), func(name string) bool {
 		return slices.ContainsFunc(kept, func(keep string) bool { return chars.LowerASCII(keep) == name })
 	})

@@ -3,91 +3,117 @@ package config
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"keyward/authz/urlpath"
+	"keyward/config/strictyaml"
 )
 
 // Parse parses data, the content of the named file. The error is always
 // Problems, and the Config is nil then.
 func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Config, error) {
-	d := &decoder{file: file, written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
+	d := &decoder{Decoder: strictyaml.New(file)}
 	if len(data) > maxFile {
-		d.problem(0, "longer than %d bytes", maxFile)
-		return nil, d.problems
+		d.Report(0, "longer than %d bytes", maxFile)
+		problems, _, _ := d.Found()
+		return nil, problems
 	}
 	cfg := Default()
 	cfg.File = file
-	if root := d.document(data, getenv); root != nil {
-		d.config(value{root, ""}, cfg)
-		d.console(value{root, ""}, cfg)
-		d.storeFiles(value{root, ""}, cfg)
-		d.warnSharedSubjects(value{root, ""}, cfg)
+	if root := d.Document(data, getenv); root != nil {
+		d.config(strictyaml.Value{Node: root}, cfg)
+		d.console(strictyaml.Value{Node: root}, cfg)
+		d.storeFiles(strictyaml.Value{Node: root}, cfg)
+		d.warnSharedSubjects(strictyaml.Value{Node: root}, cfg)
 	}
-	cfg.env = envValues(d.written)
-	if len(d.problems) > 0 {
-		return nil, d.problems.sortedAndHidden(cfg.env)
+	problems, warnings, env := d.Found()
+	if len(problems) > 0 {
+		return nil, problems
 	}
-	cfg.Warnings, cfg.Files = d.warnings.sortedAndHidden(cfg.env), d.namedFiles(cfg)
+	cfg.env, cfg.Warnings, cfg.Files = env, warnings, d.namedFiles(cfg)
 	return cfg, nil
 }
+
+// decoder reads a configuration, and keeps the files that it names in the order in which they
+// were read.
+type decoder struct {
+	*strictyaml.Decoder
+	files []File
+}
+
+// Problem is one mistake and its location.
+type Problem = strictyaml.Problem
+
+// Problems are all mistakes in a file, by line. As an error it is never empty, and has one
+// line per problem.
+type Problems = strictyaml.Problems
+
+// ParseDuration parses what time.ParseDuration does, and an integer with "d" for days of 24
+// hours.
+func ParseDuration(text string) (time.Duration, error) { return strictyaml.ParseDuration(text) }
 
 // config reads the document. The order matters if one section depends on
 // another: TLS on listeners, credentials on identity headers and both on
 // overrides, and routes on the path rules and on the defaults of routes.
-func (d *decoder) config(root value, cfg *Config) {
-	d.mapping(root, fields{
-		{"listen", func(v value) { d.listen(v, &cfg.Listen) }},
-		{"tls", func(v value) { d.tls(v, cfg) }},
-		{"console", func(v value) { d.consoleSection(v, &cfg.Console, &cfg.Listen) }},
-		{"store", func(v value) { d.store(v, &cfg.Store) }},
-		{"keys", func(v value) { d.keys(v, &cfg.Keys) }},
-		{"users", d.section(fields{{"file", d.filename(&cfg.Users.File)}})},
-		{"upstream_overrides", func(v value) { d.upstreamOverrides(v, cfg) }},
-		{"identity_headers", func(v value) { d.identityHeaders(v, cfg) }},
-		{"credentials", func(v value) { d.credentials(v, cfg) }},
-		{"jwt", func(v value) { d.tokens(v, cfg) }},
-		{"introspection", func(v value) { d.introspection(v, cfg) }},
-		{"paths", func(v value) { d.pathRules(v, &cfg.Paths) }},
-		{"errors", func(v value) { choice(d, &cfg.Errors, errorStyles)(v); cfg.Default.Errors = cfg.Errors }},
-		{"forward_credentials", func(v value) {
-			d.boolean(&cfg.ForwardCredentials)(v)
+func (d *decoder) config(root strictyaml.Value, cfg *Config) {
+	d.Mapping(root, strictyaml.Fields{
+		{"listen", func(v strictyaml.Value) { d.listen(v, &cfg.Listen) }},
+		{"tls", func(v strictyaml.Value) { d.tls(v, cfg) }},
+		{"console", func(v strictyaml.Value) { d.consoleSection(v, &cfg.Console, &cfg.Listen) }},
+		{"store", func(v strictyaml.Value) { d.store(v, &cfg.Store) }},
+		{"keys", func(v strictyaml.Value) { d.keys(v, &cfg.Keys) }},
+		{"users", d.Section(strictyaml.Fields{{"file", d.filename(&cfg.Users.File)}})},
+		{"upstream_overrides", func(v strictyaml.Value) { d.upstreamOverrides(v, cfg) }},
+		{"identity_headers", func(v strictyaml.Value) { d.identityHeaders(v, cfg) }},
+		{"credentials", func(v strictyaml.Value) { d.credentials(v, cfg) }},
+		{"jwt", func(v strictyaml.Value) { d.tokens(v, cfg) }},
+		{"introspection", func(v strictyaml.Value) { d.introspection(v, cfg) }},
+		{"paths", func(v strictyaml.Value) { d.pathRules(v, &cfg.Paths) }},
+		{"errors", func(v strictyaml.Value) {
+			strictyaml.Choice(d.Decoder, &cfg.Errors, errorStyles)(v)
+			cfg.Default.Errors = cfg.Errors
+		}},
+		{"forward_credentials", func(v strictyaml.Value) {
+			d.Boolean(&cfg.ForwardCredentials)(v)
 			cfg.Default.ForwardCredentials = cfg.ForwardCredentials
 		}},
-		{"default", func(v value) { d.defaultRoute(v, cfg) }},
-		{"routes", func(v value) { d.routes(v, cfg) }},
-		{"challenge", func(v value) { d.challenge(v, &cfg.Challenge) }},
-		{"require_https", d.boolean(&cfg.RequireHTTPS)},
-		{"client_address", d.section(fields{{"trusted_hops", d.number(&cfg.ClientAddress.TrustedHops, 0, 100)}})},
-		{"cache", func(v value) { d.cache(v, &cfg.Cache) }},
-		{"revocations", d.section(fields{{"file", d.filename(&cfg.Revocations.File)}})},
-		{"projects", d.section(fields{{"file", d.filename(&cfg.Projects.File)}})},
-		{"clients", d.section(fields{{"file", d.filename(&cfg.Clients.File)}})},
-		{"usage", d.section(fields{{"file", d.filename(&cfg.Usage.File)}, {"flush", d.duration(&cfg.Usage.Flush, false)}})},
-		{"audit", d.section(fields{{"file", d.filename(&cfg.Audit.File)}, {"keep", d.duration(&cfg.Audit.Keep, true)}})},
-		{"state", d.section(fields{{"file", d.filename(&cfg.State.File)}})},
-		{"rate_limits", func(v value) { d.rateLimits(v, &cfg.RateLimits) }},
-		{"trusted_proxies", func(v value) { d.trustedProxies(v, cfg) }},
-		{"tracing", func(v value) { d.tracing(v, &cfg.Tracing) }},
-		{"log", func(v value) { d.log(v, &cfg.Log) }},
+		{"default", func(v strictyaml.Value) { d.defaultRoute(v, cfg) }},
+		{"routes", func(v strictyaml.Value) { d.routes(v, cfg) }},
+		{"challenge", func(v strictyaml.Value) { d.challenge(v, &cfg.Challenge) }},
+		{"require_https", d.Boolean(&cfg.RequireHTTPS)},
+		{"client_address", d.Section(strictyaml.Fields{{"trusted_hops", d.Number(&cfg.ClientAddress.TrustedHops, 0, 100)}})},
+		{"cache", func(v strictyaml.Value) { d.cache(v, &cfg.Cache) }},
+		{"revocations", d.Section(strictyaml.Fields{{"file", d.filename(&cfg.Revocations.File)}})},
+		{"projects", d.Section(strictyaml.Fields{{"file", d.filename(&cfg.Projects.File)}})},
+		{"clients", d.Section(strictyaml.Fields{{"file", d.filename(&cfg.Clients.File)}})},
+		{"usage", d.Section(strictyaml.Fields{{"file", d.filename(&cfg.Usage.File)}, {"flush", d.Duration(&cfg.Usage.Flush, false)}})},
+		{"audit", d.Section(strictyaml.Fields{{"file", d.filename(&cfg.Audit.File)}, {"keep", d.Duration(&cfg.Audit.Keep, true)}})},
+		{"state", d.Section(strictyaml.Fields{{"file", d.filename(&cfg.State.File)}})},
+		{"rate_limits", func(v strictyaml.Value) { d.rateLimits(v, &cfg.RateLimits) }},
+		{"trusted_proxies", func(v strictyaml.Value) { d.trustedProxies(v, cfg) }},
+		{"tracing", func(v strictyaml.Value) { d.tracing(v, &cfg.Tracing) }},
+		{"log", func(v strictyaml.Value) { d.log(v, &cfg.Log) }},
 	})
 }
 
-func (d *decoder) keys(v value, keys *Keys) {
-	d.mapping(v, fields{
+func (d *decoder) keys(v strictyaml.Value, keys *Keys) {
+	d.Mapping(v, strictyaml.Fields{
 		{"file", d.filename(&keys.File)},
-		{"prefixes", d.list(&keys.Prefixes, validPrefix)},
+		{"prefixes", d.List(&keys.Prefixes, validPrefix)},
 		{"pepper_file", d.filename(&keys.PepperFile)},
-		{"max_age", d.duration(&keys.MaxAge, true)},
-		{"expiry_header", d.boolean(&keys.ExpiryHeader)},
+		{"max_age", d.Duration(&keys.MaxAge, true)},
+		{"expiry_header", d.Boolean(&keys.ExpiryHeader)},
 	})
 }
 
-func (d *decoder) pathRules(v value, rules *urlpath.Rules) {
-	d.mapping(v, fields{
-		{"allow", func(list value) { d.each(list, func(element value) { d.pathRule(element, rules) }) }},
-		{"case", choice(d, &rules.Case, pathCases)},
+func (d *decoder) pathRules(v strictyaml.Value, rules *urlpath.Rules) {
+	d.Mapping(v, strictyaml.Fields{
+		{"allow", func(list strictyaml.Value) {
+			d.Each(list, func(element strictyaml.Value) { d.pathRule(element, rules) })
+		}},
+		{"case", strictyaml.Choice(d.Decoder, &rules.Case, pathCases)},
 	})
 }
 
@@ -95,7 +121,7 @@ var pathCases = map[string]urlpath.Case{
 	"refuse": urlpath.CaseRefuse, "sensitive": urlpath.CaseSensitive, "insensitive": urlpath.CaseInsensitive,
 }
 
-func (d *decoder) pathRule(v value, rules *urlpath.Rules) {
+func (d *decoder) pathRule(v strictyaml.Value, rules *urlpath.Rules) {
 	names := map[string]*bool{
 		"semicolon":          &rules.Semicolon,
 		"encoded-slash":      &rules.EncodedSlash,
@@ -104,39 +130,39 @@ func (d *decoder) pathRule(v value, rules *urlpath.Rules) {
 		"empty-segment":      &rules.EmptySegment,
 	}
 	var allowed *bool
-	if choice(d, &allowed, names)(v); allowed != nil {
+	if strictyaml.Choice(d.Decoder, &allowed, names)(v); allowed != nil {
 		*allowed = true
 	}
 }
 
 // challenge reads the word none, or a mapping.
-func (d *decoder) challenge(v value, c *Challenge) {
+func (d *decoder) challenge(v strictyaml.Value, c *Challenge) {
 	if v.Kind == yaml.ScalarNode {
 		if c.None = v.Value == "none"; !c.None {
-			d.wrong(v, "none, or a mapping with a realm")
+			d.Wrong(v, "none, or a mapping with a realm")
 		}
 		return
 	}
-	d.mapping(v, fields{{"realm", d.checked(&c.Realm, validRealm)}})
+	d.Mapping(v, strictyaml.Fields{{"realm", d.Checked(&c.Realm, validRealm)}})
 }
 
-func (d *decoder) cache(v value, c *Cache) {
-	d.mapping(v, fields{
-		{"size", d.number(&c.Size, 1, 1<<30)},
-		{"ttl", d.duration(&c.TTL, false)},
-		{"negative_ttl", d.duration(&c.NegativeTTL, false)},
+func (d *decoder) cache(v strictyaml.Value, c *Cache) {
+	d.Mapping(v, strictyaml.Fields{
+		{"size", d.Number(&c.Size, 1, 1<<30)},
+		{"ttl", d.Duration(&c.TTL, false)},
+		{"negative_ttl", d.Duration(&c.NegativeTTL, false)},
 	})
 }
 
-func (d *decoder) log(v value, l *Log) {
+func (d *decoder) log(v strictyaml.Value, l *Log) {
 	levels := map[string]slog.Level{
 		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
 	}
-	d.mapping(v, fields{
-		{"level", choice(d, &l.Level, levels)},
-		{"format", choice(d, &l.Format, map[string]LogFormat{"json": LogJSON, "text": LogText})},
-		{"decisions", choice(d, &l.Decisions, map[string]LoggedDecisions{"denied": LogDenied, "all": LogAll, "none": LogNone})},
-		{"denials_per_second", d.number(&l.DenialsPerSecond, 1, 1<<30)},
+	d.Mapping(v, strictyaml.Fields{
+		{"level", strictyaml.Choice(d.Decoder, &l.Level, levels)},
+		{"format", strictyaml.Choice(d.Decoder, &l.Format, map[string]LogFormat{"json": LogJSON, "text": LogText})},
+		{"decisions", strictyaml.Choice(d.Decoder, &l.Decisions, map[string]LoggedDecisions{"denied": LogDenied, "all": LogAll, "none": LogNone})},
+		{"denials_per_second", d.Number(&l.DenialsPerSecond, 1, 1<<30)},
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/config/strictyaml"
 	"keyward/policy"
 )
 
@@ -44,11 +45,11 @@ var authModes = map[string]authz.AuthMode{
 
 // routes reads the rules. Package policy reports which of them contradict each
 // other.
-func (d *decoder) routes(v value, cfg *Config) {
+func (d *decoder) routes(v strictyaml.Value, cfg *Config) {
 	var lines []int
-	d.each(v, func(element value) {
-		before := len(d.problems)
-		if rule := d.rule(element, cfg); len(d.problems) == before {
+	d.Each(v, func(element strictyaml.Value) {
+		before := d.Count()
+		if rule := d.rule(element, cfg); d.Count() == before {
 			cfg.Routes = append(cfg.Routes, rule)
 			lines = append(lines, element.Line)
 		}
@@ -60,7 +61,7 @@ func (d *decoder) routes(v value, cfg *Config) {
 		if errors.As(err, &ruleErr) {
 			line = lines[ruleErr.Rule]
 		}
-		d.problem(line, "routes: %v", err)
+		d.Report(line, "routes: %v", err)
 	}
 }
 
@@ -76,57 +77,57 @@ func joinedErrors(err error) []error {
 }
 
 // rule reads one route. By default it requires a credential.
-func (d *decoder) rule(v value, cfg *Config) policy.Rule {
+func (d *decoder) rule(v strictyaml.Value, cfg *Config) policy.Rule {
 	rule := policy.Rule{Route: authz.Route{
 		Auth: authz.AuthRequired, Errors: cfg.Errors, ForwardCredentials: cfg.ForwardCredentials,
 	}}
-	before := len(d.problems)
-	d.mapping(v, append(d.routeKeys(&rule.Route), fields{
-		{"name", d.checked(&rule.Route.Name, validRouteName)},
+	before := d.Count()
+	d.Mapping(v, append(d.routeKeys(&rule.Route), strictyaml.Fields{
+		{"name", d.Checked(&rule.Route.Name, validRouteName)},
 		{"path", d.pattern(&rule, cfg.Paths)},
-		{"methods", d.list(&rule.Methods, validMethod)},
-		{"hosts", d.list(&rule.Hosts, validHost)},
+		{"methods", d.List(&rule.Methods, validMethod)},
+		{"hosts", d.List(&rule.Hosts, validHost)},
 	}...))
-	if len(d.problems) == before && rule.Route.Path == "" {
-		d.problem(v.Line, "routes: a route needs a path; `path: /` is for all")
+	if d.Count() == before && rule.Route.Path == "" {
+		d.Report(v.Line, "routes: a route needs a path; `path: /` is for all")
 	}
 	// No two routes can have the same, see policy.
 	rule.Route.Identity = fmt.Sprintf("%s %q %q", rule.Route.Path, slices.Sorted(slices.Values(rule.Methods)), slices.Sorted(slices.Values(rule.Hosts)))
 	d.checkOpenRoute(v, &rule.Route)
 	if rule.Route.Preflight && len(rule.Methods) > 0 && !slices.Contains(rule.Methods, "OPTIONS") {
-		d.problem(v.Line, "routes.preflight: a preflight is OPTIONS, which methods does not name")
+		d.Report(v.Line, "routes.preflight: a preflight is OPTIONS, which methods does not name")
 	}
 	return rule
 }
 
 // defaultRoute reads the route of requests that match no other.
-func (d *decoder) defaultRoute(v value, cfg *Config) {
-	d.mapping(v, d.routeKeys(&cfg.Default))
+func (d *decoder) defaultRoute(v strictyaml.Value, cfg *Config) {
+	d.Mapping(v, d.routeKeys(&cfg.Default))
 	d.checkOpenRoute(v, &cfg.Default)
 }
 
 // routeKeys are the keys that say what a route requires of a request.
-func (d *decoder) routeKeys(route *authz.Route) fields {
+func (d *decoder) routeKeys(route *authz.Route) strictyaml.Fields {
 	var scopes []string
-	return fields{
-		{"auth", choice(d, &route.Auth, authModes)},
-		{"credentials", func(v value) { d.acceptAuth(v, route) }},
-		{"scopes", func(v value) {
-			d.list(&scopes, validScope)(v)
+	return strictyaml.Fields{
+		{"auth", strictyaml.Choice(d.Decoder, &route.Auth, authModes)},
+		{"credentials", func(v strictyaml.Value) { d.acceptAuth(v, route) }},
+		{"scopes", func(v strictyaml.Value) {
+			d.List(&scopes, validScope)(v)
 			route.Scopes, _ = authz.ParseScopes(scopes)
 		}},
-		{"project", d.text(&route.Project)},
-		{"errors", choice(d, &route.Errors, errorStyles)},
+		{"project", d.Text(&route.Project)},
+		{"errors", strictyaml.Choice(d.Decoder, &route.Errors, errorStyles)},
 		{"rate", d.limitSpec(&route.Rate, &route.RateShadow)},
-		{"preflight", d.boolean(&route.Preflight)},
-		{"forward_credentials", d.boolean(&route.ForwardCredentials)},
+		{"preflight", d.Boolean(&route.Preflight)},
+		{"forward_credentials", d.Boolean(&route.ForwardCredentials)},
 	}
 }
 
-func (d *decoder) acceptAuth(v value, route *authz.Route) {
-	d.each(v, func(element value) {
+func (d *decoder) acceptAuth(v strictyaml.Value, route *authz.Route) {
+	d.Each(v, func(element strictyaml.Value) {
 		var kind authz.AuthMethod
-		if choice(d, &kind, authMethods)(element); kind != authz.AuthMethodNone {
+		if strictyaml.Choice(d.Decoder, &kind, authMethods)(element); kind != authz.AuthMethodNone {
 			route.AcceptAuth = append(route.AcceptAuth, kind)
 		}
 	})
@@ -134,21 +135,21 @@ func (d *decoder) acceptAuth(v value, route *authz.Route) {
 
 // checkOpenRoute reports requirements that have no effect on a route without
 // credentials.
-func (d *decoder) checkOpenRoute(v value, route *authz.Route) {
+func (d *decoder) checkOpenRoute(v strictyaml.Value, route *authz.Route) {
 	if route.Auth == authz.AuthNone && (len(route.Scopes.Names()) > 0 || route.Project != "" || len(route.AcceptAuth) > 0) {
-		d.problem(v.Line, "%s: with `auth: none` scopes, project and credentials have no effect", v.name)
+		d.Report(v.Line, "%s: with `auth: none` scopes, project and credentials have no effect", v.Name)
 	}
 }
 
-func (d *decoder) pattern(rule *policy.Rule, rules urlpath.Rules) field {
-	return func(v value) {
-		text, ok := d.readText(v)
+func (d *decoder) pattern(rule *policy.Rule, rules urlpath.Rules) strictyaml.Field {
+	return func(v strictyaml.Value) {
+		text, ok := d.ReadText(v)
 		if !ok {
 			return
 		}
 		pattern, err := urlpath.ParsePattern(text, rules)
 		if err != nil {
-			d.refuse(v, err)
+			d.Refuse(v, err)
 			return
 		}
 		rule.Pattern, rule.Route.Path = pattern, text

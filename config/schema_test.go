@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"keyward/config/strictyaml"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -79,14 +81,14 @@ func (root *schemaNode) find(name string) []*schemaNode {
 
 // words returns the keys or words that a value may have according to the
 // schema.
-func (root *schemaNode) words(name string, as expectation) []string {
+func (root *schemaNode) words(name string, as strictyaml.Expectation) []string {
 	words := map[string]bool{}
 	for _, n := range root.find(name) {
 		for _, word := range n.Enum {
-			words[word] = words[word] || as == expectWords
+			words[word] = words[word] || as == strictyaml.ExpectWords
 		}
 		for key := range n.Properties {
-			words[key] = words[key] || as == expectKeys
+			words[key] = words[key] || as == strictyaml.ExpectKeys
 		}
 	}
 	maps.DeleteFunc(words, func(_ string, wanted bool) bool { return !wanted })
@@ -115,9 +117,9 @@ func TestSchema(t *testing.T) {
 	root := loadSchema(t)
 	mappings := map[string]bool{}
 	for _, document := range schemaDocuments(t) {
-		d := &decoder{written: map[*yaml.Node]string{}, reported: map[*yaml.Node]bool{}}
-		d.expected = func(name string, as expectation, words []string) {
-			if as == expectKeys {
+		d := &decoder{Decoder: strictyaml.New("")}
+		d.Expected = func(name string, as strictyaml.Expectation, words []string) {
+			if as == strictyaml.ExpectKeys {
 				mappings[name] = true
 			}
 			if name == "identity_headers" {
@@ -127,8 +129,8 @@ func TestSchema(t *testing.T) {
 				t.Errorf("docs/keyward.schema.json: %s of %q are %q, want %q", as, name, got, want)
 			}
 		}
-		if node := d.document([]byte(document), func(string) (string, bool) { return "1", true }); node != nil {
-			d.config(value{node, ""}, Default())
+		if node := d.Document([]byte(document), func(string) (string, bool) { return "1", true }); node != nil {
+			d.config(strictyaml.Value{Node: node}, Default())
 		}
 	}
 	root.eachMapping("", func(name string) {
@@ -137,14 +139,14 @@ func TestSchema(t *testing.T) {
 		}
 	})
 	algorithms := slices.Sorted(slices.Values(slices.Concat(symmetric, asymmetric)))
-	if got := root.words("jwt.algorithms", expectWords); !slices.Equal(got, algorithms) {
+	if got := root.words("jwt.algorithms", strictyaml.ExpectWords); !slices.Equal(got, algorithms) {
 		t.Errorf("docs/keyward.schema.json: algorithms are %q, want %q", got, algorithms)
 	}
 }
 
 // eachMapping visits the names of the values that have keys.
 func (root *schemaNode) eachMapping(name string, visit func(string)) {
-	keys := root.words(name, expectKeys)
+	keys := root.words(name, strictyaml.ExpectKeys)
 	if len(keys) > 0 {
 		visit(name)
 	}
@@ -164,7 +166,7 @@ func TestSchemaDefaults(t *testing.T) {
 	compared := 0
 	var compare func(name string, want any)
 	compare = func(name string, want any) {
-		if section, ok := want.(map[string]any); ok && len(root.words(name, expectKeys)) > 0 {
+		if section, ok := want.(map[string]any); ok && len(root.words(name, strictyaml.ExpectKeys)) > 0 {
 			for key, value := range section {
 				compare(strings.TrimPrefix(name+"."+key, "."), value)
 			}

@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"keyward/config/strictyaml"
 	"keyward/store/postgres/pgurl"
 )
 
@@ -18,27 +19,27 @@ type Store struct {
 // all records again.
 const defaultKeep = 30 * 24 * time.Hour
 
-func (d *decoder) store(v value, s *Store) {
-	d.mapping(v, fields{
-		{"url", func(v value) { d.databaseURL(v, &s.URL) }},
+func (d *decoder) store(v strictyaml.Value, s *Store) {
+	d.Mapping(v, strictyaml.Fields{
+		{"url", func(v strictyaml.Value) { d.databaseURL(v, &s.URL) }},
 		{"password_file", d.filename(&s.PasswordFile)},
-		{"max_staleness", d.duration(&s.MaxStaleness, true)},
-		{"keep", d.duration(&s.Keep, false)},
+		{"max_staleness", d.Duration(&s.MaxStaleness, true)},
+		{"keep", d.Duration(&s.Keep, false)},
 	})
 	if s.URL == nil && (s.PasswordFile != "" || s.MaxStaleness != 0) {
-		d.warn(v.Line, "store: of no effect without url")
+		d.Warn(v.Line, "store: of no effect without url")
 	}
 }
 
 // databaseURL reads the URL of a database. No error repeats it: it may have a password.
-func (d *decoder) databaseURL(v value, to **pgurl.URL) {
-	text, ok := d.readText(v)
+func (d *decoder) databaseURL(v strictyaml.Value, to **pgurl.URL) {
+	text, ok := d.ReadText(v)
 	if !ok || text == "" {
 		return
 	}
 	u, err := pgurl.Parse(text)
 	if err != nil {
-		d.problem(v.Line, "store.url: %v", err)
+		d.Report(v.Line, "store.url: %v", err)
 		return
 	}
 	*to = &u
@@ -50,7 +51,7 @@ const minKeep = 24 * time.Hour
 
 // storeFiles checks which files are named beside a database. The records in them are its
 // copies; what has no copies is in the database alone.
-func (d *decoder) storeFiles(root value, cfg *Config) {
+func (d *decoder) storeFiles(root strictyaml.Value, cfg *Config) {
 	if cfg.Store.URL == nil {
 		return
 	}
@@ -58,14 +59,14 @@ func (d *decoder) storeFiles(root value, cfg *Config) {
 		{"keys.file", cfg.Keys.File}, {"users.file", cfg.Users.File}, {"revocations.file", cfg.Revocations.File},
 	} {
 		if c.file == "" {
-			d.problem(root.Line, "store.url needs %s, which has this machine's copy", c.key)
+			d.Report(root.Line, "store.url needs %s, which has this machine's copy", c.key)
 		}
 	}
 	for _, c := range []struct{ key, file string }{
 		{"projects.file", cfg.Projects.File}, {"audit.file", cfg.Audit.File}, {"state.file", cfg.State.File}, {"usage.file", cfg.Usage.File},
 	} {
 		if c.file != "" {
-			d.problem(root.Line, "%s and store.url can't be used together: the database has what would be in the file", c.key)
+			d.Report(root.Line, "%s and store.url can't be used together: the database has what would be in the file", c.key)
 		}
 	}
 	for _, c := range []struct {
@@ -73,7 +74,7 @@ func (d *decoder) storeFiles(root value, cfg *Config) {
 		keep time.Duration
 	}{{"store.keep", cfg.Store.Keep}, {"audit.keep", cfg.Audit.Keep}} {
 		if 0 < c.keep && c.keep < minKeep {
-			d.problem(root.Line, "%s must be at least a day with store.url", c.key)
+			d.Report(root.Line, "%s must be at least a day with store.url", c.key)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"keyward/authz"
+	"keyward/config/strictyaml"
 )
 
 // subjectSource is a source of subjects, which names them independently of
@@ -21,7 +22,7 @@ type subjectSource struct {
 // warnSharedSubjects warns if the upstream cannot distinguish the subjects of
 // two sources: OpenID Connect Core makes them unique within their issuer only,
 // so alice of the weakest issuer would be alice of all.
-func (d *decoder) warnSharedSubjects(root value, cfg *Config) {
+func (d *decoder) warnSharedSubjects(root strictyaml.Value, cfg *Config) {
 	has := func(f authz.IdentityAttribute) bool {
 		for _, field := range cfg.IdentityHeaders {
 			if field == f {
@@ -37,7 +38,7 @@ func (d *decoder) warnSharedSubjects(root value, cfg *Config) {
 	if len(alike) < 2 {
 		return
 	}
-	d.warn(lineOf(root.Node, "introspection", "jwt"), "no identity header distinguishes the subjects of %s: the upstream takes alice of one for alice of another; "+
+	d.Warn(lineOf(root.Node, "introspection", "jwt"), "no identity header distinguishes the subjects of %s: the upstream takes alice of one for alice of another; "+
 		"add x-auth-issuer: issuer to identity_headers, and have the upstream check it", strings.Join(alike, ", "))
 }
 
@@ -75,7 +76,7 @@ func indistinguishable(all []subjectSource, byMethod bool) []string {
 // it has none.
 func lineOf(n *yaml.Node, keys ...string) int {
 	for _, wanted := range keys {
-		for key := range pairs(n) {
+		for key := range strictyaml.Pairs(n) {
 			if key.Value == wanted {
 				return key.Line
 			}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/config/strictyaml"
 )
 
 // JWT configures the tokens of one issuer.
@@ -52,9 +53,9 @@ var (
 )
 
 // tokens reads the list of issuers.
-func (d *decoder) tokens(v value, cfg *Config) {
+func (d *decoder) tokens(v strictyaml.Value, cfg *Config) {
 	lines := map[string]int{}
-	d.each(v, func(element value) {
+	d.Each(v, func(element strictyaml.Value) {
 		t, ok := d.issuer(element, cfg)
 		if !ok {
 			return
@@ -64,16 +65,16 @@ func (d *decoder) tokens(v value, cfg *Config) {
 		cfg.JWT = append(cfg.JWT, t)
 	})
 	if len(cfg.JWT) > maxIssuers {
-		d.problem(v.Line, "%s: more than %d issuers", v.name, maxIssuers)
+		d.Report(v.Line, "%s: more than %d issuers", v.Name, maxIssuers)
 	}
 }
 
 // checkUnique reports a second element with the same name or issuer, which
 // would make tokens and metrics ambiguous.
-func (d *decoder) checkUnique(v value, lines map[string]int, what, text string) {
+func (d *decoder) checkUnique(v strictyaml.Value, lines map[string]int, what, text string) {
 	id := what + " " + text
 	if first, taken := lines[id]; taken {
-		d.problem(v.Line, "%s: the %s is that of line %d already", v.name, what, first)
+		d.Report(v.Line, "%s: the %s is that of line %d already", v.Name, what, first)
 		return
 	}
 	lines[id] = v.Line
@@ -81,44 +82,44 @@ func (d *decoder) checkUnique(v value, lines map[string]int, what, text string) 
 
 // issuer reads one element of jwt. The caller must not use it if the result is
 // false.
-func (d *decoder) issuer(v value, cfg *Config) (JWT, bool) {
+func (d *decoder) issuer(v strictyaml.Value, cfg *Config) (JWT, bool) {
 	t := JWT{
 		Name: "jwt", AuthMethod: authz.AuthMethodJWT, Algorithms: []string{"RS256"}, SubjectClaim: "sub", ScopeClaim: "scope",
 		Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
 	}
-	before := len(d.problems)
+	before := d.Count()
 	kinds := authMethodsByName(func(m authz.AuthMethodInfo) bool {
 		return m.Method == authz.AuthMethodJWT || m.Method == authz.AuthMethodOAuth
 	})
-	d.mapping(v, fields{
-		{"name", d.checked(&t.Name, validSourceName)},
-		{"kind", choice(d, &t.AuthMethod, kinds)},
-		{"issuer", d.checked(&t.Issuer, validClaimText)},
-		{"audiences", d.list(&t.Audiences, validClaimText)},
-		{"algorithms", d.list(&t.Algorithms, validAlgorithm)},
-		{"jwks_url", d.checked(&t.JWKSURL, validKeysURL)},
+	d.Mapping(v, strictyaml.Fields{
+		{"name", d.Checked(&t.Name, validSourceName)},
+		{"kind", strictyaml.Choice(d.Decoder, &t.AuthMethod, kinds)},
+		{"issuer", d.Checked(&t.Issuer, validClaimText)},
+		{"audiences", d.List(&t.Audiences, validClaimText)},
+		{"algorithms", d.List(&t.Algorithms, validAlgorithm)},
+		{"jwks_url", d.Checked(&t.JWKSURL, validKeysURL)},
 		{"jwks_file", d.filename(&t.JWKSFile)},
 		{"hmac_secret_file", d.filename(&t.HMACSecretFile)},
-		{"subject_claim", d.checked(&t.SubjectClaim, validClaimText)},
-		{"scope_claim", d.checked(&t.ScopeClaim, validClaimText)},
-		{"leeway", func(v value) { d.atMost(&t.Leeway, 5*time.Minute)(v) }},
-		{"max_lifetime", d.duration(&t.MaxLifetime, false)},
-		{"users", d.boolean(&t.Users)},
+		{"subject_claim", d.Checked(&t.SubjectClaim, validClaimText)},
+		{"scope_claim", d.Checked(&t.ScopeClaim, validClaimText)},
+		{"leeway", func(v strictyaml.Value) { d.atMost(&t.Leeway, 5*time.Minute)(v) }},
+		{"max_lifetime", d.Duration(&t.MaxLifetime, false)},
+		{"users", d.Boolean(&t.Users)},
 	})
-	if len(d.problems) > before {
+	if d.Count() > before {
 		return t, false
 	}
 	for _, problem := range t.problems(cfg) {
-		d.problem(v.Line, "%s: %s", v.name, problem)
+		d.Report(v.Line, "%s: %s", v.Name, problem)
 	}
 	if len(t.Audiences) == 0 && t.HMACSecretFile == "" { // other APIs' access tokens, and ID tokens
-		d.warn(v.Line, "%s: no audiences: tokens that were made for others are accepted too", v.name)
+		d.Warn(v.Line, "%s: no audiences: tokens that were made for others are accepted too", v.Name)
 	}
 	d.warnPlainHTTP(v, t.JWKSURL)
 	if t.UsesDiscovery() {
 		d.warnPlainHTTP(v, t.Issuer)
 	}
-	return t, len(d.problems) == before
+	return t, d.Count() == before
 }
 
 // problems returns what is wrong with an issuer, considering all its fields.
@@ -152,52 +153,52 @@ func (t *JWT) problems(cfg *Config) (all []string) {
 }
 
 // introspection reads the list of servers.
-func (d *decoder) introspection(v value, cfg *Config) {
+func (d *decoder) introspection(v strictyaml.Value, cfg *Config) {
 	lines := map[string]int{}
-	d.each(v, func(element value) {
+	d.Each(v, func(element strictyaml.Value) {
 		i := Introspection{Name: "oauth", CacheTTL: 30 * time.Second, Timeout: 150 * time.Millisecond}
-		before := len(d.problems)
+		before := d.Count()
 		var kind authz.AuthMethod
-		d.mapping(element, fields{
-			{"name", d.checked(&i.Name, validSourceName)},
-			{"kind", choice(d, &kind, map[string]authz.AuthMethod{authz.AuthMethodOAuth.String(): authz.AuthMethodOAuth})},
-			{"url", d.checked(&i.URL, validURL)},
-			{"audiences", d.list(&i.Audiences, validClaimText)},
-			{"client_id", d.text(&i.ClientID)},
+		d.Mapping(element, strictyaml.Fields{
+			{"name", d.Checked(&i.Name, validSourceName)},
+			{"kind", strictyaml.Choice(d.Decoder, &kind, map[string]authz.AuthMethod{authz.AuthMethodOAuth.String(): authz.AuthMethodOAuth})},
+			{"url", d.Checked(&i.URL, validURL)},
+			{"audiences", d.List(&i.Audiences, validClaimText)},
+			{"client_id", d.Text(&i.ClientID)},
 			{"client_secret_file", d.filename(&i.ClientSecretFile)},
-			{"cache_ttl", d.duration(&i.CacheTTL, false)},
+			{"cache_ttl", d.Duration(&i.CacheTTL, false)},
 			{"timeout", d.atMost(&i.Timeout, 10*time.Second)},
 		})
-		if len(d.problems) > before {
+		if d.Count() > before {
 			return
 		}
 		switch {
 		case i.URL == "":
-			d.problem(element.Line, "%s: a url is needed", element.name)
+			d.Report(element.Line, "%s: a url is needed", element.Name)
 		case (i.ClientID == "") != (i.ClientSecretFile == ""):
-			d.problem(element.Line, "%s: client_id and client_secret_file go together", element.name)
+			d.Report(element.Line, "%s: client_id and client_secret_file go together", element.Name)
 		}
 		if i.Timeout >= 250*time.Millisecond {
-			d.warn(element.Line, "%s: a timeout of %s is not less than the 0.25 s that Envoy waits as envoy.yaml has it", element.name, i.Timeout)
+			d.Warn(element.Line, "%s: a timeout of %s is not less than the 0.25 s that Envoy waits as envoy.yaml has it", element.Name, i.Timeout)
 		}
 		d.warnPlainHTTP(element, i.URL)
 		d.checkUnique(element, lines, "name", i.Name)
 		cfg.Introspection = append(cfg.Introspection, i)
 	})
 	if len(cfg.Introspection) > maxIssuers {
-		d.problem(v.Line, "%s: more than %d servers", v.name, maxIssuers)
+		d.Report(v.Line, "%s: more than %d servers", v.Name, maxIssuers)
 	}
 }
 
 // warnPlainHTTP warns about a URL whose responses an attacker on the network
 // can forge.
-func (d *decoder) warnPlainHTTP(v value, address string) {
+func (d *decoder) warnPlainHTTP(v strictyaml.Value, address string) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" {
 		return
 	}
 	if !isLoopback(u.Hostname()) {
-		d.warn(v.Line, "%s: plain http is not protected: an attacker on the network can have any token accepted; use https", v.name)
+		d.Warn(v.Line, "%s: plain http is not protected: an attacker on the network can have any token accepted; use https", v.Name)
 	}
 }
 
@@ -205,11 +206,11 @@ func (d *decoder) warnPlainHTTP(v value, address string) {
 func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
 
 // atMost reads a positive duration with an upper bound.
-func (d *decoder) atMost(to *time.Duration, maximum time.Duration) field {
-	return func(v value) {
+func (d *decoder) atMost(to *time.Duration, maximum time.Duration) strictyaml.Field {
+	return func(v strictyaml.Value) {
 		var parsed time.Duration
-		if d.duration(&parsed, false)(v); parsed > maximum {
-			d.wrong(v, "at most "+maximum.String())
+		if d.Duration(&parsed, false)(v); parsed > maximum {
+			d.Wrong(v, "at most "+maximum.String())
 		} else if parsed > 0 {
 			*to = parsed
 		}

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strconv"
 
+	"keyward/config/strictyaml"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -18,13 +20,13 @@ type Tracing struct {
 // Enabled reports whether spans are made.
 func (t Tracing) Enabled() bool { return t.Endpoint != "" }
 
-func (d *decoder) tracing(v value, t *Tracing) {
-	d.mapping(v, fields{
-		{"endpoint", d.checked(&t.Endpoint, validCollector)},
+func (d *decoder) tracing(v strictyaml.Value, t *Tracing) {
+	d.Mapping(v, strictyaml.Fields{
+		{"endpoint", d.Checked(&t.Endpoint, validCollector)},
 		{"sample", d.fraction(&t.Sample)},
 	})
 	if t.Sample > 0 && !t.Enabled() {
-		d.warn(v.Line, "%s: sample is of no effect without an endpoint", v.name)
+		d.Warn(v.Line, "%s: sample is of no effect without an endpoint", v.Name)
 	}
 }
 
@@ -46,11 +48,11 @@ func validCollector(endpoint string) error {
 var fractionPattern = regexp.MustCompile(`^(0|0?\.[0-9]+|1|1\.0+)$`)
 
 // fraction reads a number from 0 to 1.
-func (d *decoder) fraction(to *float64) field {
-	return func(v value) {
+func (d *decoder) fraction(to *float64) strictyaml.Field {
+	return func(v strictyaml.Value) {
 		share, err := strconv.ParseFloat(v.Value, 64)
-		if v.Kind != yaml.ScalarNode || !d.isUnquoted(v) || err != nil || !fractionPattern.MatchString(v.Value) {
-			d.wrong(v, "a number from 0 to 1, as 0.01")
+		if v.Kind != yaml.ScalarNode || !d.IsUnquoted(v) || err != nil || !fractionPattern.MatchString(v.Value) {
+			d.Wrong(v, "a number from 0 to 1, as 0.01")
 			return
 		}
 		*to = share

@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"bytes"
@@ -15,13 +15,13 @@ import (
 	"keyward/config/spelling"
 )
 
-// document parses data and returns the root of its one document, nil if that is
+// Document parses data and returns the root of its one document, nil if that is
 // not possible. It reports valid YAML that a configuration must not contain:
 // anchors, tags, duplicate keys, a second document.
-func (d *decoder) document(data []byte, getenv func(string) (string, bool)) *yaml.Node {
+func (d *Decoder) Document(data []byte, getenv func(string) (string, bool)) *yaml.Node {
 	d.lines = 1 + bytes.Count(bytes.TrimSuffix(data, []byte("\n")), []byte("\n"))
 	if line := firstBadByte(data); line > 0 {
-		d.problem(line, "not a text in UTF-8, or a control character in it")
+		d.Report(line, "not a text in UTF-8, or a control character in it")
 		return nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
@@ -29,7 +29,7 @@ func (d *decoder) document(data []byte, getenv func(string) (string, bool)) *yam
 	switch err := decoder.Decode(&doc); {
 	case errors.Is(err, io.EOF), err == nil && isNull(doc.Content[0]):
 		// A file truncated by a full disk must not turn into the defaults.
-		d.problem(0, "the file is empty; write {} for the defaults")
+		d.Report(0, "the file is empty; write {} for the defaults")
 		return nil
 	case err != nil:
 		d.syntax(err)
@@ -37,7 +37,7 @@ func (d *decoder) document(data []byte, getenv func(string) (string, bool)) *yam
 	}
 	var second yaml.Node
 	if err := decoder.Decode(&second); err == nil {
-		d.problem(second.Line, "a second document; there can be one only")
+		d.Report(second.Line, "a second document; there can be one only")
 	} else if !errors.Is(err, io.EOF) {
 		d.syntax(err)
 	}
@@ -66,10 +66,10 @@ var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
 // syntax reports an error of the YAML library. Its parser, unlike its scanner,
 // counts lines from 0, and leaves out a line number of 0.
-func (d *decoder) syntax(err error) {
+func (d *Decoder) syntax(err error) {
 	parts := syntaxError.FindStringSubmatch(err.Error())
 	if parts == nil {
-		d.problem(0, "not YAML")
+		d.Report(0, "not YAML")
 		return
 	}
 	line, _ := strconv.Atoi(parts[1])
@@ -80,24 +80,24 @@ func (d *decoder) syntax(err error) {
 	case strings.HasPrefix(message, "unknown anchor"):
 		message = "anchors and aliases are not read here"
 	}
-	d.problem(line, "not YAML: %s", message)
+	d.Report(line, "not YAML: %s", message)
 }
 
 // inspect checks every node before any is read, and expands the environment
 // variables.
-func (d *decoder) inspect(n *yaml.Node, getenv func(string) (string, bool)) {
+func (d *Decoder) inspect(n *yaml.Node, getenv func(string) (string, bool)) {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		d.problem(n.Line, "anchors and aliases are not read here")
+		d.Report(n.Line, "anchors and aliases are not read here")
 		d.reported[n] = true
 		return
 	case n.Style&yaml.TaggedStyle != 0:
-		d.problem(n.Line, "tags are not read here")
+		d.Report(n.Line, "tags are not read here")
 	}
 	switch n.Kind {
 	case yaml.MappingNode:
 		d.inspectKeys(n)
-		for _, node := range pairs(n) {
+		for _, node := range Pairs(n) {
 			d.inspect(node, getenv)
 		}
 	case yaml.SequenceNode:
@@ -110,15 +110,15 @@ func (d *decoder) inspect(n *yaml.Node, getenv func(string) (string, bool)) {
 }
 
 // inspectKeys reports keys that are not plain text, and duplicate keys.
-func (d *decoder) inspectKeys(n *yaml.Node) {
+func (d *Decoder) inspectKeys(n *yaml.Node) {
 	first := map[string]int{}
-	for key := range pairs(n) {
+	for key := range Pairs(n) {
 		switch line, again := first[key.Value]; {
 		case key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0 || key.ShortTag() == "!!merge":
-			d.problem(key.Line, "a key must be a plain word")
+			d.Report(key.Line, "a key must be a plain word")
 			d.reported[key] = true
 		case again:
-			d.problem(key.Line, "key `%s` stands on line %d already", truncate(key.Value), line)
+			d.Report(key.Line, "key `%s` stands on line %d already", truncate(key.Value), line)
 			d.reported[key] = true
 		default:
 			first[key.Value] = key.Line
@@ -129,7 +129,7 @@ func (d *decoder) inspectKeys(n *yaml.Node) {
 var variable = regexp.MustCompile(`\$\{[^}]*\}?`)
 
 // expand replaces each ${NAME} by its value.
-func (d *decoder) expand(n *yaml.Node, getenv func(string) (string, bool)) {
+func (d *Decoder) expand(n *yaml.Node, getenv func(string) (string, bool)) {
 	if !strings.Contains(n.Value, "${") {
 		return
 	}
@@ -137,13 +137,13 @@ func (d *decoder) expand(n *yaml.Node, getenv func(string) (string, bool)) {
 	n.Value = variable.ReplaceAllStringFunc(written, func(reference string) string {
 		name, closed := strings.CutSuffix(reference[2:], "}")
 		if !closed || !isVariableName(name) {
-			d.problem(n.Line, "`${` begins the name of an environment variable, as in ${NAME}")
+			d.Report(n.Line, "`${` begins the name of an environment variable, as in ${NAME}")
 			d.reported[n] = true
 			return ""
 		}
 		text, set := getenv(name)
 		if !set {
-			d.problem(n.Line, "environment variable %s is not set", name)
+			d.Report(n.Line, "environment variable %s is not set", name)
 			d.reported[n] = true
 		}
 		return text

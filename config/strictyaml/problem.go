@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"fmt"
@@ -36,10 +36,10 @@ func (p Problems) Error() string {
 
 // sortedAndHidden sorts the problems by line, keeping the order within a line,
 // and hides the values that came from the environment.
-func (p Problems) sortedAndHidden(values []envValue) Problems {
+func (p Problems) sortedAndHidden(env Environment) Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int { return a.Line - b.Line })
 	for i := range p {
-		p[i].Message = hideValues(p[i].Message, values)
+		p[i].Message = env.Hide(p[i].Message)
 	}
 	return p
 }

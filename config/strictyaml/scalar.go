@@ -1,4 +1,4 @@
-package config
+package strictyaml
 
 import (
 	"errors"
@@ -15,101 +15,103 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// text reads one line of printable text.
-func (d *decoder) text(to *string) field {
-	return func(v value) {
-		if text, ok := d.readText(v); ok {
+// Text reads one line of printable text.
+func (d *Decoder) Text(to *string) Field {
+	return func(v Value) {
+		if text, ok := d.ReadText(v); ok {
 			*to = text
 		}
 	}
 }
 
-func (d *decoder) readText(v value) (string, bool) {
+// ReadText returns a text, or reports what is wrong with it.
+func (d *Decoder) ReadText(v Value) (string, bool) {
 	_, fromEnv := d.written[v.Node]
 	switch {
 	case v.Kind != yaml.ScalarNode || isNull(v.Node) && !fromEnv:
-		d.wrong(v, "a text")
+		d.Wrong(v, "a text")
 		return "", false
 	case !fromEnv && v.ShortTag() != "!!str":
-		d.problem(v.Line, "%s: want a text; write %q with its quotes", v.name, v.Value)
+		d.Report(v.Line, "%s: want a text; write %q with its quotes", v.Name, v.Value)
 		return "", false
 	case strings.ContainsFunc(v.Value, unicode.IsControl) || !utf8.ValidString(v.Value):
-		d.problem(v.Line, "%s: want one line of text without control characters", v.name)
+		d.Report(v.Line, "%s: want one line of text without control characters", v.Name)
 		return "", false
 	}
 	return v.Value, true
 }
 
-// checked reads a text that check accepts.
-func (d *decoder) checked(to *string, check func(string) error) field {
-	return func(v value) {
-		text, ok := d.readText(v)
+// Checked reads a text that check accepts.
+func (d *Decoder) Checked(to *string, check func(string) error) Field {
+	return func(v Value) {
+		text, ok := d.ReadText(v)
 		if !ok {
 			return
 		}
 		if err := check(text); err != nil {
-			d.refuse(v, err)
+			d.Refuse(v, err)
 			return
 		}
 		*to = text
 	}
 }
 
-// list reads a list of texts that check accepts. It replaces the default
+// List reads a list of texts that check accepts. It replaces the default
 // entirely.
-func (d *decoder) list(to *[]string, check func(string) error) field {
-	return func(v value) {
+func (d *Decoder) List(to *[]string, check func(string) error) Field {
+	return func(v Value) {
 		texts := []string{}
-		d.each(v, func(element value) {
+		d.Each(v, func(element Value) {
 			var text string
-			d.checked(&text, check)(element)
+			d.Checked(&text, check)(element)
 			texts = append(texts, text)
 		})
 		*to = texts
 	}
 }
 
-func (d *decoder) boolean(to *bool) field {
-	return func(v value) {
+// Boolean reads true or false.
+func (d *Decoder) Boolean(to *bool) Field {
+	return func(v Value) {
 		// Other words, such as yes and on, mean different things to different
 		// parsers.
-		if v.Kind != yaml.ScalarNode || v.Value != "true" && v.Value != "false" || !d.isUnquoted(v) {
-			d.wrong(v, "true or false")
+		if v.Kind != yaml.ScalarNode || v.Value != "true" && v.Value != "false" || !d.IsUnquoted(v) {
+			d.Wrong(v, "true or false")
 			return
 		}
 		*to = v.Value == "true"
 	}
 }
 
-// isUnquoted reports whether v may be a number or a boolean: it has no quotes,
+// IsUnquoted reports whether v may be a number or a boolean: it has no quotes,
 // or comes from the environment.
-func (d *decoder) isUnquoted(v value) bool {
+func (d *Decoder) IsUnquoted(v Value) bool {
 	_, fromEnv := d.written[v.Node]
 	return fromEnv || v.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
 }
 
-// number reads a decimal integer in the given range.
-func (d *decoder) number(to *int, least, maximum int) field {
-	return func(v value) {
+// Number reads a decimal integer in the given range.
+func (d *Decoder) Number(to *int, least, maximum int) Field {
+	return func(v Value) {
 		n, err := strconv.Atoi(v.Value)
-		if v.Kind != yaml.ScalarNode || !d.isUnquoted(v) || err != nil || strconv.Itoa(n) != v.Value || n < least || n > maximum {
-			d.wrong(v, "a whole number from "+strconv.Itoa(least)+" to "+strconv.Itoa(maximum))
+		if v.Kind != yaml.ScalarNode || !d.IsUnquoted(v) || err != nil || strconv.Itoa(n) != v.Value || n < least || n > maximum {
+			d.Wrong(v, "a whole number from "+strconv.Itoa(least)+" to "+strconv.Itoa(maximum))
 			return
 		}
 		*to = n
 	}
 }
 
-// duration reads a positive duration. If optional, "" means 0.
-func (d *decoder) duration(to *time.Duration, optional bool) field {
-	return func(v value) {
+// Duration reads a positive duration. If optional, "" means 0.
+func (d *Decoder) Duration(to *time.Duration, optional bool) Field {
+	return func(v Value) {
 		if optional && v.Kind == yaml.ScalarNode && !isNull(v.Node) && v.Value == "" {
 			*to = 0
 			return
 		}
 		parsed, err := ParseDuration(v.Value)
 		if v.Kind != yaml.ScalarNode || err != nil || parsed <= 0 {
-			d.wrong(v, "a time as 90s, 5m, 24h or 90d, above zero")
+			d.Wrong(v, "a time as 90s, 5m, 24h or 90d, above zero")
 			return
 		}
 		*to = parsed
@@ -136,11 +138,11 @@ func ParseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// choice reads one of the words and sets the value that it stands for.
-func choice[T any](d *decoder, to *T, words map[string]T) field {
+// Choice reads one of the words and sets the value that it stands for.
+func Choice[T any](d *Decoder, to *T, words map[string]T) Field {
 	names := slices.Sorted(maps.Keys(words))
-	return func(v value) {
-		d.expect(v, expectWords, names)
+	return func(v Value) {
+		d.expect(v, ExpectWords, names)
 		if v.Kind == yaml.ScalarNode {
 			if chosen, ok := words[v.Value]; ok {
 				*to = chosen
@@ -152,13 +154,13 @@ func choice[T any](d *decoder, to *T, words map[string]T) field {
 }
 
 // wrongWord reports that v is none of the words, and suggests one of them.
-func (d *decoder) wrongWord(v value, words []string) {
+func (d *Decoder) wrongWord(v Value, words []string) {
 	wanted := "one of " + strings.Join(words, ", ")
 	if _, fromEnv := d.written[v.Node]; !fromEnv && v.Kind == yaml.ScalarNode {
 		if near := spelling.Suggest(v.Value, words); near != "" {
-			d.problem(v.Line, "%s: want %s, not %s; did you mean `%s`?", v.name, wanted, d.shown(v), near)
+			d.Report(v.Line, "%s: want %s, not %s; did you mean `%s`?", v.Name, wanted, d.shown(v), near)
 			return
 		}
 	}
-	d.wrong(v, wanted)
+	d.Wrong(v, wanted)
 }
