@@ -149,33 +149,32 @@ func (p Page) Start() (*Position, error) {
 	return &end, nil
 }
 
-// Paginate returns a page of all, which it sorts. Those that match refuses have a
-// position too: a page may end with a record that is deleted before the next one
-// is read.
+// Paginate returns a page of all. Those that match refuses have a position too: a page
+// may end with a record that is deleted before the next one is read.
 func Paginate[R any](all []R, at func(*R) Position, match func(*R) bool, p Page) ([]R, Cursor, error) {
 	end, err := p.Start()
 	if err != nil {
 		return nil, "", err
 	}
-	slices.SortFunc(all, func(a, b R) int { return p.Compare(at(&a), at(&b)) })
-	if end != nil {
-		first := slices.IndexFunc(all, func(r R) bool { return p.Compare(at(&r), *end) > 0 })
-		if first < 0 {
-			return nil, "", nil
+	var wanted []*R
+	for i := range all {
+		if (end == nil || p.Compare(at(&all[i]), *end) > 0) && match(&all[i]) {
+			wanted = append(wanted, &all[i])
 		}
-		all = all[first:]
+	}
+	slices.SortFunc(wanted, func(a, b *R) int { return p.Compare(at(a), at(b)) })
+	more := p.Limit > 0 && len(wanted) > p.Limit
+	if more {
+		wanted = wanted[:p.Limit]
 	}
 	var page []R
-	for i := range all {
-		if !match(&all[i]) {
-			continue
-		}
-		if p.Limit > 0 && len(page) == p.Limit {
-			return page, at(&page[len(page)-1]).Cursor(), nil
-		}
-		page = append(page, all[i])
+	for _, r := range wanted {
+		page = append(page, *r)
 	}
-	return page, "", nil
+	if !more {
+		return page, "", nil
+	}
+	return page, at(&page[len(page)-1]).Cursor(), nil
 }
 
 // Cursor returns that of a page which ended with the record at the position.

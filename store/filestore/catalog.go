@@ -9,6 +9,7 @@ import (
 	"keyward/store"
 	"keyward/store/filestore/keytable"
 	"keyward/store/journal"
+	"keyward/store/pacer"
 )
 
 // catalog finds keys of a file without reading the file: an index in memory, and
@@ -149,6 +150,7 @@ type listing struct {
 	filter  store.KeyFilter
 	page    store.Page
 	end     *store.Position // behind which the next stretch begins; nil: from the beginning
+	search  keytable.Search
 	records []store.KeyRecord
 	bytes   int  // of their texts
 	more    bool // than the page has
@@ -161,7 +163,8 @@ func (c *catalog) list(ctx context.Context, filter store.KeyFilter, page store.P
 	if l.end, err = page.Start(); err != nil {
 		return nil, "", err
 	}
-	for done := false; !done; {
+	var yielder pacer.Yielder
+	for done := false; !done; yielder.Yield() {
 		err := c.use(unlocked(ctx, c.lines), func(t *keytable.Table, p *journal.Progress) (err error) {
 			done, err = l.extend(t, p)
 			return err
@@ -182,11 +185,11 @@ func (l *listing) extend(t *keytable.Table, p *journal.Progress) (done bool, err
 	if err := t.Readable(p.Lines); err != nil {
 		return false, err
 	}
-	wanted := t.Selector(&l.filter)
-	first := t.From(l.end, l.page)
+	wanted, view := t.Selector(&l.filter, &l.search), t.View(&l.filter)
+	first := view.From(l.end, l.page)
 	i, reads := first, 0
-	for ; i < min(first+scanStretch, t.Count()) && reads < readStretch; i++ {
-		n := t.InOrder(i, l.page)
+	for ; i < min(first+scanStretch, view.Count()) && reads < readStretch; i++ {
+		n := view.InOrder(i, l.page)
 		row := t.Row(n)
 		if !wanted.Selects(n, row) {
 			continue
@@ -206,10 +209,10 @@ func (l *listing) extend(t *keytable.Table, p *journal.Progress) (done bool, err
 		l.records = append(l.records, r.Clone())
 		l.bytes += textOf(r)
 	}
-	if i == t.Count() {
+	if i == view.Count() {
 		return true, nil
 	}
-	end := t.Row(t.InOrder(i-1, l.page)).Position()
+	end := t.Row(view.InOrder(i-1, l.page)).Position()
 	l.end = &end
 	return false, nil
 }

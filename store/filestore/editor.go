@@ -117,7 +117,7 @@ func (f *UserFile) Editor(log *AuditFile) store.Editor[store.UserRecord] {
 		lines: &f.lines, log: log,
 		get: f.user,
 		each: func(in reading, visit func(*store.UserRecord) error) error {
-			all, err := f.all(in, false)
+			all, err := f.all(in)
 			for i := 0; err == nil && i < len(all.records); i++ {
 				if all.records[i].Deleted.IsZero() {
 					err = visit(&all.records[i])

@@ -112,7 +112,7 @@ func TestImportWithByteOrderMark(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0].Name != "alice" || got[1].Name != "bob" {
 		t.Fatalf("%+v %v", got, err)
 	}
-	all, err := file.all(unlocked(context.Background(), &file.lines), true)
+	all, err := file.all(unlocked(context.Background(), &file.lines))
 	if err != nil || len(all.records) != 2 || all.records[0].Password != string(hash) {
 		t.Errorf("%+v %v", all.records, err)
 	}

@@ -47,16 +47,19 @@ func (f *UserFile) Get(ctx context.Context, name string) (store.UserRecord, erro
 }
 
 // List implements store.Lister. A line that cannot be read is an error.
-func (f *UserFile) List(ctx context.Context, filter store.UserFilter, page store.Page) ([]store.UserRecord, store.Cursor, error) {
-	all, err := f.all(unlocked(ctx, &f.lines), true)
-	if err != nil {
-		return nil, "", err
-	}
-	for i := range all.records {
-		all.records[i].Password = ""
-	}
+func (f *UserFile) List(ctx context.Context, filter store.UserFilter, page store.Page) (users []store.UserRecord, next store.Cursor, err error) {
 	made := func(r *store.UserRecord) store.Position { return store.Position{Made: r.Created, ID: r.Name} }
-	return store.Paginate(all.records, made, func(r *store.UserRecord) bool { return r.Deleted.IsZero() && filter.Match(r) }, page)
+	err = f.index(unlocked(ctx, &f.lines), func(x *userIndex) (err error) {
+		if x.invalid.err != nil {
+			return f.lines.ErrorAt(x.invalid.number, x.invalid.err)
+		}
+		users, next, err = store.Paginate(x.list.records, made, func(r *store.UserRecord) bool { return r.Deleted.IsZero() && filter.Match(r) }, page)
+		return err
+	})
+	for i := range users {
+		users[i].Password = ""
+	}
+	return users, next, err
 }
 
 // Ended implements store.UserReader. A line that cannot be read is skipped, as

@@ -28,7 +28,7 @@ func newUserFile(t *testing.T) (*changedUsers, string) {
 // passwordIn is the password hash that the file has for the user.
 func passwordIn(t *testing.T, file *changedUsers, name string) string {
 	t.Helper()
-	all, err := file.all(unlocked(context.Background(), &file.lines), true)
+	all, err := file.all(unlocked(context.Background(), &file.lines))
 	if err != nil {
 		t.Fatal(err)
 	}

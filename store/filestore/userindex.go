@@ -66,15 +66,11 @@ func (f *UserFile) index(in reading, do func(*userIndex) error) error {
 	return do(x)
 }
 
-// all returns a file's users. A line that cannot be read is an error if strict,
-// else it is skipped, as servers do: it must not keep an operator from disabling
-// a user.
-func (f *UserFile) all(in reading, strict bool) (userList, error) {
+// all returns a file's users. A line that cannot be read is skipped, as servers do: it
+// must not keep an operator from disabling a user.
+func (f *UserFile) all(in reading) (userList, error) {
 	var list userList
 	err := f.index(in, func(x *userIndex) error {
-		if strict && x.invalid.err != nil {
-			return f.lines.ErrorAt(x.invalid.number, x.invalid.err)
-		}
 		list = userList{slices.Clone(x.list.records), maps.Clone(x.list.at)}
 		return nil
 	})

@@ -35,3 +35,19 @@ func TestPacer(t *testing.T) {
 		}
 	}
 }
+
+// TestYielder: work sleeps after each slice, and not before.
+func TestYielder(t *testing.T) {
+	var y Yielder
+	rested := 0
+	for began := time.Now(); time.Since(began) < 10*yieldSlice; {
+		before := time.Now()
+		y.Yield()
+		if time.Since(before) >= yieldSlice {
+			rested++
+		}
+	}
+	if rested < 1 || rested > 10 {
+		t.Errorf("it has slept %d times in ten slices", rested)
+	}
+}

@@ -14,20 +14,23 @@ type Selector struct {
 	none          bool   // the filter wants a name that no key has
 	onStatus      bool
 	text          []byte // that is searched for
+	search        *Search
 	textID        apikey.ID
 	textIsID      bool   // textID is what is searched for, too
 	expiresBy     moment // latest end of a key's validity that is looked for; never: any
+	secretBy      moment // latest beginning of its secret that is looked for; never: any
 	needs         rowFlags
 	excludes      rowFlags
 	ended         []string        // by the number of a user that was deleted: its name
 	status        store.KeyStatus // of one row after the other
 }
 
-// Selector returns what selects the table's rows by the filter.
-func (t *Table) Selector(f *store.KeyFilter) *Selector {
+// Selector returns what selects the table's rows by the filter. It keeps in the search what it
+// finds out about the texts.
+func (t *Table) Selector(f *store.KeyFilter, search *Search) *Selector {
 	user, hasUser := t.names[f.User]
 	project, hasProject := t.names[f.Project]
-	s := &Selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus()}
+	s := &Selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus(), search: search}
 	s.text = []byte(f.Text)
 	s.textID, s.textIsID = apikey.ParseID(s.text)
 	s.needs, s.excludes = flagsOf(f)
@@ -38,6 +41,12 @@ func (t *Table) Selector(f *store.KeyFilter) *Selector {
 	if f.Expiring > 0 && f.Rules.MaxAge == 0 {
 		s.needs, s.excludes = s.needs|rowExpires, s.excludes|rowEnded
 		s.expiresBy, _ = momentOf(f.Now.Add(f.Expiring))
+	}
+	s.secretBy = never
+	if age := max(f.OlderThan, f.UnusedFor); age > 0 {
+		if by, exact := momentOf(f.Now.Add(-age)); exact {
+			s.secretBy = by
+		}
 	}
 	if s.onStatus && len(f.Rules.Ended) > 0 {
 		s.ended = make([]string, len(t.names))
@@ -80,13 +89,13 @@ func (s *Selector) Selects(n uint32, r *Row) bool {
 		s.filter.IDs != nil && !s.filter.IDs[r.id.String()] || s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
 		return false
 	}
-	if len(s.text) > 0 && !(s.textIsID && r.id == s.textID) && !s.table.texts.match(r.texts, s.text) {
+	if len(s.text) > 0 && !(s.textIsID && r.id == s.textID) && !s.table.texts.match(r.texts, s.text, s.search) {
 		return false
 	}
 	if !s.onStatus || r.flags&rowInexact != 0 {
 		return true
 	}
-	if s.expiresBy != never && r.expires > s.expiresBy {
+	if s.expiresBy != never && r.expires > s.expiresBy || s.secretBy != never && r.secretSince >= s.secretBy {
 		return false
 	}
 	s.setStatus(n, r)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"math"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 )
 
 // Table has, of each key of a file, what a page is ordered and selected by, and
-// where the key's last line is: some 110 bytes per key, its name not included.
+// where the key's last line is: some 140 bytes per key, its name included.
 type Table struct {
 	rows    [][]Row           // each of rowChunk, so that a table grows without being copied
 	begins  map[uint32]moment // not_before of the few keys that have it, by row number
@@ -25,6 +24,7 @@ type Table struct {
 	names   map[string]uint32    // numbers of users and projects
 	texts   texts
 	latest  []time.Time // by the number of a user: when its latest key was made, by any line
+	ofUser  [][]uint32  // by the number of a user: the rows of its keys
 	order   []uint32    // row numbers by store.Position, without the last unsorted
 	moved   bool        // a key got another position
 	invalid badLine     // the first line that cannot be read
@@ -103,7 +103,7 @@ func New() *Table {
 
 // Reset implements journal.Index.
 func (t *Table) Reset() {
-	*t = Table{byID: map[apikey.ID]uint32{}, begins: map[uint32]moment{}, names: map[string]uint32{"": 0}, latest: make([]time.Time, 1)}
+	*t = Table{byID: map[apikey.ID]uint32{}, begins: map[uint32]moment{}, names: map[string]uint32{"": 0}, latest: make([]time.Time, 1), ofUser: make([][]uint32, 1)}
 }
 
 // Add implements journal.Index.
@@ -124,6 +124,7 @@ func (t *Table) Add(line []byte, at journal.LineRef) {
 		t.Row(n).texts = noTexts
 	}
 	row := t.Row(n)
+	t.moveTo(user, n, row, known)
 	seconds, nanos := r.Created.Unix(), uint32(r.Created.Nanosecond())
 	t.moved = t.moved || known && (row.seconds != seconds || row.nanos != nanos)
 	*row = Row{
@@ -138,7 +139,7 @@ func (t *Table) Add(line []byte, at journal.LineRef) {
 
 // packTexts leaves out the texts that were replaced.
 func (t *Table) packTexts() {
-	var packed texts
+	packed := texts{packed: t.texts.packed + 1, longest: t.texts.longest}
 	for n := range uint32(t.count) {
 		if row := t.Row(n); row.texts != noTexts {
 			hint, name, _ := t.texts.get(row.texts)
@@ -198,7 +199,7 @@ func (t *Table) nameNumber(name string) uint32 {
 	if !known {
 		n = uint32(len(t.names))
 		t.names[strings.Clone(name)] = n
-		t.latest = append(t.latest, time.Time{})
+		t.latest, t.ofUser = append(t.latest, time.Time{}), append(t.ofUser, nil)
 	}
 	return n
 }
@@ -258,23 +259,6 @@ func (t *Table) Sort() {
 	}
 	slices.SortFunc(t.order, t.compare)
 	t.moved = false
-}
-
-// From returns the place in the order at which the records behind end begin, in the
-// direction of the page; nil is from the beginning.
-func (t *Table) From(end *store.Position, page store.Page) int {
-	if end == nil {
-		return 0
-	}
-	return sort.Search(t.count, func(i int) bool { return page.Compare(t.Row(t.InOrder(i, page)).Position(), *end) > 0 })
-}
-
-// InOrder is the number of the i-th row in the direction of the page.
-func (t *Table) InOrder(i int, page store.Page) uint32 {
-	if page.NewestFirst {
-		i = t.count - 1 - i
-	}
-	return t.order[i]
 }
 
 // Record reads a row's record, which is valid until the next one is read. A file

@@ -50,12 +50,50 @@ func TestTexts(t *testing.T) {
 	for id, r := range want {
 		row := table.Find(id)
 		for text, found := range map[string]bool{r.Name: true, r.Name[2:]: true, r.Hint: true, r.ID: true, "kw_": false, r.ID[:5]: false, r.Name + "0": false} {
-			if got := table.Selector(&store.KeyFilter{Text: text}).Selects(0, row); got != found {
+			if got := table.Selector(&store.KeyFilter{Text: text}, new(Search)).Selects(0, row); got != found {
 				t.Fatalf("%s by %q: %t", r.ID, text, got)
 			}
 		}
 	}
-	if table.texts.add("", strings.Repeat("a", textChunk)) != noTexts || !table.texts.match(noTexts, []byte("anything")) {
+	if table.texts.add("", strings.Repeat("a", textChunk)) != noTexts || !table.texts.match(noTexts, []byte("anything"), new(Search)) {
 		t.Error("texts that do not fit are kept, or their key is not found")
 	}
+}
+
+// TestSearchGoesOn: a search that goes on in a later stretch finds what was added since, and
+// where texts are after they were packed.
+func TestSearchGoesOn(t *testing.T) {
+	table, search := New(), new(Search)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	put := func(id, name string) {
+		t.Helper()
+		r := store.KeyRecord{ID: id, Created: at, At: at, Format: apikey.FormatKeyward, Hash: apikey.Digest{1}, Hint: "kw_", Name: name}
+		line, err := r.Line()
+		if err != nil {
+			t.Fatal(err)
+		}
+		table.Add(line[:len(line)-1], journal.LineRef{})
+	}
+	wants := func(when string, found bool) {
+		t.Helper()
+		selected := false
+		selector := table.Selector(&store.KeyFilter{Text: "needle"}, search)
+		for n := range uint32(table.Count()) {
+			selected = selected || selector.Selects(n, table.Row(n))
+		}
+		if selected != found {
+			t.Errorf("%s: found %t", when, selected)
+		}
+	}
+	put("k_000000000001", "hay")
+	wants("at first", false)
+	put("k_000000000002", "a needle in it")
+	wants("added", true)
+	put("k_000000000002", "hay too")
+	wants("replaced", false)
+	table.packTexts()
+	wants("packed", false)
+	put("k_000000000001", "needle")
+	table.packTexts()
+	wants("packed again", true)
 }
