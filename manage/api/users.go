@@ -170,7 +170,7 @@ type UserPatch struct {
 		MustChange mergepatch.Kept[bool] `json:"must_change,omitempty" doc:"The password, at the next login to the console or the issuer."`
 		Service    mergepatch.Kept[bool] `json:"service,omitempty" doc:"A program; refused for a user that has a password."`
 
-		OIDCSubject mergepatch.Removable[string] `json:"oidc_subject,omitempty" minLength:"1" maxLength:"255" doc:"The sub of the person who logs in as the user with the OpenID provider; null: no one does. Not together with members other than oidc_issuer."`
+		OIDCSubject mergepatch.Removable[string] `json:"oidc_subject,omitempty" minLength:"1" maxLength:"255" doc:"The sub of the person who logs in as the user with the OpenID provider; null: not by it. Not together with members other than oidc_issuer."`
 		OIDCIssuer  mergepatch.Kept[string]      `json:"oidc_issuer,omitempty" minLength:"1" maxLength:"255" doc:"The provider of the oidc_subject; without it that of console.oidc."`
 	}
 }

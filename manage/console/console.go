@@ -78,9 +78,9 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 }
 
 // secure sets the header fields of every answer. A browser runs no script and applies no
-// style but our files, shows the page in no frame, and keeps nothing.
+// style but our files, which load from here alone, shows the page in no frame, and keeps nothing.
 func secure(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")

@@ -25,7 +25,7 @@ type formPage struct {
 	Managing       []offered // those of Keyward itself; only an administrator grants them
 	Lifetimes      []lifetime
 	Tomorrow       string
-	Users          []string // some, for a list; the user is typed
+	Users          []string // the newest, to choose from; a script finds others
 	Changed        []difference
 	Haplo          bool
 }
@@ -75,11 +75,8 @@ func (a area) form(r *page.Request, f *page.Form, k *key) formPage {
 		data.Lifetimes = append(data.Lifetimes, lifetime{page.Count(uint64(days)) + "d", page.Plural(days, "day"), r.Now().AddDate(0, 0, days)})
 	}
 	data.offer(r, a.own)
-	if !a.own && r.Actor.Has(access.Read|access.Users) {
-		users, _, err := r.Service().ListUsers(r.Context(), r.Actor, store.UserFilter{}, store.Page{Limit: 100, NewestFirst: true})
-		for i := 0; err == nil && i < len(users); i++ {
-			data.Users = append(data.Users, users[i].Name)
-		}
+	if !a.own && r.Actor.Has(seeUsers) {
+		data.Users, _ = findUsers(r, "") // without them the name is typed
 	}
 	return data
 }

@@ -31,6 +31,7 @@ func Routes(s *page.Site) []page.Route {
 	return append(append(all.routes(readers, access.Keys), own.routes(0, 0)...),
 		page.Route{Pattern: "GET /keys", Needs: readers, Serve: p.list},
 		page.Route{Pattern: "GET /me/keys", Serve: p.ownList},
+		page.Route{Pattern: "GET /keys/users", Needs: seeUsers, Serve: suggestUsers},
 		page.Route{Pattern: "GET /keys/revoke", Needs: access.Keys, Serve: p.askRevokeAll},
 		page.Route{Pattern: "POST /keys/revoke", Needs: access.Keys, MaxBody: bulkForm, Serve: p.revokeAll},
 		page.Route{Pattern: "GET /keys/{id}/edit", Needs: access.Keys, Serve: all.showEdit},
@@ -124,31 +125,14 @@ func (k key) Changeable() bool {
 	return k.State != store.KeyRevoked && k.State != store.KeyUnsupported
 }
 
-// shown is what a page with a secret gets: it is rendered once.
-type shown struct {
-	key
-	Secret string
-	Try    string
-	Note   string // what else was done; "" is nothing
-}
-
 // showSecret answers with the page that shows the secret of a key.
 func (a area) showSecret(r *page.Request, title, note string, record *store.KeyRecord, secret authz.Secret) error {
-	k, err := a.view(r.Context(), r, record)
-	if err != nil {
-		// The secret is shown, or lost.
-		k = key{KeyView: manage.ViewKey(&store.KeyRules{}, record, r.Now()), Path: a.path + "/" + record.ID, Own: a.own}
-	}
-	path := ""
-	if len(record.Paths) > 0 {
-		path = record.Paths[0]
-	}
-	data := shown{k, secret.Reveal(), r.Words().Try(secret.Reveal(), r.Settings().APIURL, path), note}
-	return r.Render(a.Templates, "shown.html", page.Head{Title: title, Current: a.path, Crumbs: a.crumbs(r, page.Crumb{Text: record.Name})}, data)
+	head := page.Head{Title: title, Current: a.path, Crumbs: a.crumbs(r, page.Crumb{Text: record.Name})}
+	return r.ShowKey(head, record, secret, note, a.path+"/"+record.ID)
 }
 
 // showAgain answers a form that was sent before, whose secret was shown then.
 func (a area) showAgain(r *page.Request, made page.Made) error {
-	data := struct{ Name, Path string }{made.Name, a.path + "/" + made.ID}
-	return r.Render(a.Templates, "again.html", page.Head{Title: "The " + r.Words().Key + " was already shown", Current: a.path, Crumbs: a.crumbs(r, page.Crumb{Text: made.Name})}, data)
+	head := page.Head{Title: "The " + r.Words().Key + " was already shown", Current: a.path, Crumbs: a.crumbs(r, page.Crumb{Text: made.Name})}
+	return r.ShownBefore(head, made.Name, a.path+"/"+made.ID, r.LostKey())
 }

@@ -2,7 +2,9 @@ package page
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
+	"encoding/json"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -92,18 +94,28 @@ func (r *Request) Render(t Templates, name string, head Head, data any) error {
 	if err := found.ExecuteTemplate(&page, "layout.html", v); err != nil {
 		return fmt.Errorf("console: rendering %s: %w", name, err)
 	}
-	h := r.w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(page.Len()))
-	status := head.Status
-	if status == 0 {
-		status = http.StatusOK
+	r.send("text/html; charset=utf-8", cmp.Or(head.Status, http.StatusOK), page.Bytes())
+	return nil
+}
+
+// JSON answers a script of a page.
+func (r *Request) JSON(data any) error {
+	text, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("console: %w", err)
 	}
+	r.send("application/json", http.StatusOK, text)
+	return nil
+}
+
+func (r *Request) send(contentType string, status int, body []byte) {
+	h := r.w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
 	r.w.WriteHeader(status)
 	if r.HTTP.Method != http.MethodHead {
-		_, _ = r.w.Write(page.Bytes()) // or the client is gone
+		_, _ = r.w.Write(body) // or the client is gone
 	}
-	return nil
 }
 
 func (r *Request) view(head Head) *View {

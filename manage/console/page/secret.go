@@ -1,6 +1,8 @@
 package page
 
 import (
+	"time"
+
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/config"
@@ -17,6 +19,15 @@ type Secret struct {
 	Try     string // commands; "" is none
 	Note    string // what else was done; "" is nothing
 	Path    string // of the page that follows
+	Facts   []Fact // about the record
+	Lost    string // what to do if it was not stored; "" is nothing
+}
+
+// Fact is a detail of a record: tags, a time or a code if it has them, else a text.
+type Fact struct {
+	Name, Text, Code string
+	Time             time.Time
+	Tags             []string
 }
 
 // Revealed is the secret, for the template.
@@ -40,9 +51,33 @@ func (r *Request) ShowKey(head Head, k *store.KeyRecord, secret authz.Secret, no
 		usable = k.Paths[0]
 	}
 	return r.ShowSecret(head, Secret{
-		Heading: k.Name, Label: r.Words().Key, Warning: r.Words().Warning, Value: secret, Note: note, Path: path,
-		Try: r.Words().Try(secret.Reveal(), r.Settings().APIURL, usable),
+		Heading: k.Name, Label: r.Words().Key, Warning: r.Words().Warning, Value: secret, Note: note, Path: path, Lost: r.LostKey(),
+		Try: r.Words().Try(secret.Reveal(), r.Settings().APIURL, usable), Facts: r.factsOf(k),
 	})
+}
+
+// LostKey says what to do about a key whose secret was not stored.
+func (r *Request) LostKey() string {
+	if r.Words().Replace == "" {
+		return "delete the " + r.Words().Key + ", and create another one."
+	}
+	return "rotate the " + r.Words().Key + " without a grace period: you get a new secret, and the lost one is refused."
+}
+
+func (r *Request) factsOf(k *store.KeyRecord) []Fact {
+	facts := []Fact{{Name: "Id", Code: k.ID}}
+	if k.User != "" {
+		facts = append(facts, Fact{Name: "Acts as", Text: k.User})
+	}
+	scopes := Fact{Name: r.Words().ScopesField, Text: "everything that its user may do"}
+	if k.Scopes != nil {
+		scopes.Tags, scopes.Text = *k.Scopes, "none"
+	}
+	facts = append(facts, scopes)
+	if len(k.Paths) > 0 {
+		facts = append(facts, Fact{Name: "Paths", Tags: k.Paths})
+	}
+	return append(facts, Fact{Name: "Expires", Time: k.Expires, Text: "never"})
 }
 
 // KeyFormat is the format of new keys in the style, and their prefix.

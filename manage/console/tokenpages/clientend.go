@@ -7,22 +7,24 @@ import (
 	"keyward/store"
 )
 
-// shownSecret is what the page with a client's secret gets: it is rendered once.
-type shownSecret struct {
-	client
-	Secret, Note string
-}
+// lostSecret says what to do about a secret that was not stored.
+const lostSecret = "rotate it without a grace period: you get a new secret, and the lost one is refused."
 
 // showSecret answers with the page that shows the secret of a client.
-func (p pages) showSecret(r *page.Request, title, note string, record *store.Client, secret authz.Secret) error {
-	data := shownSecret{viewClient(r, record), secret.Reveal(), note}
-	return r.Render(p.Templates, "clientshown.html", clientHead(title, page.Crumb{Text: record.Name}), data)
+func showSecret(r *page.Request, title, note string, record *store.Client, secret authz.Secret) error {
+	grants := make([]string, len(record.Grants))
+	for i, g := range record.Grants {
+		grants[i] = string(g)
+	}
+	return r.ShowSecret(clientHead(title, page.Crumb{Text: record.Name}), page.Secret{
+		Heading: record.Name, Label: "client secret", Warning: "Copy the secret and store it securely. It is not shown again.", Value: secret, Note: note,
+		Path: "/clients/" + record.ID, Facts: []page.Fact{{Name: "Client id", Code: record.ID}, {Name: "Grants", Tags: grants}, {Name: "Scopes", Tags: record.Scopes, Text: "none"}}, Lost: lostSecret,
+	})
 }
 
 // showAgain answers a form that was sent before, whose secret was shown then.
-func (p pages) showAgain(r *page.Request, made page.Made) error {
-	data := struct{ Name, Path string }{made.Name, "/clients/" + made.ID}
-	return r.Render(p.Templates, "clientagain.html", clientHead("The secret was already shown", page.Crumb{Text: made.Name}), data)
+func showAgain(r *page.Request, made page.Made) error {
+	return r.ShownBefore(clientHead("The secret was already shown", page.Crumb{Text: made.Name}), made.Name, "/clients/"+made.ID, lostSecret)
 }
 
 // askClient shows the page that asks whether a client is to be ended.

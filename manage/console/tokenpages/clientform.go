@@ -133,9 +133,9 @@ func (p pages) createClient(r *page.Request) error {
 	case in.Public:
 		return r.Done("/clients/"+made.ID, "created")
 	case again || secret.Empty():
-		return p.showAgain(r, made)
+		return showAgain(r, made)
 	}
-	return p.showSecret(r, "Client created", "", &record, secret)
+	return showSecret(r, "Client created", "", &record, secret)
 }
 
 func (p pages) showEditClient(r *page.Request) error {
@@ -230,11 +230,11 @@ func (p pages) rotateClient(r *page.Request) error {
 	case err != nil:
 		return err
 	case again || secret.Empty():
-		return p.showAgain(r, made)
+		return showAgain(r, made)
 	}
 	note := "The old secret is refused from now on, and the client's tokens have ended."
 	if grace > 0 {
 		note = "The old secret is accepted for " + page.Span(grace) + ": replace it in the application until then."
 	}
-	return p.showSecret(r, "Secret rotated", note, &record, secret)
+	return showSecret(r, "Secret rotated", note, &record, secret)
 }

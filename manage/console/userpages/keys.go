@@ -50,7 +50,7 @@ func (p pages) createKey(r *page.Request) error {
 	case err != nil:
 		return err
 	case again || secret.Empty():
-		return r.ShownBefore(u.head("The key was already shown", before.Name), before.Name, back, "delete the key, and create another one.")
+		return r.ShownBefore(u.head("The key was already shown", before.Name), before.Name, back, r.LostKey())
 	}
 	return r.ShowKey(u.head(r.Words().Created, r.Words().Created), &made, secret, "", back)
 }
