@@ -101,7 +101,10 @@ func TestReplaceProjectKey(t *testing.T) {
 	made := c.must("POST", "/keys", `{"name": "one", "user": "alice", "project": "web"}`).body
 	old, id := made["key"].(string), made["id"].(string)
 	c.accepted("the key", old, 200)
-	alice, bob := c.login("alice"), c.login("bob")
+	// A reader sees the project without being a member, and has a key of it.
+	c.must("POST", "/users", `{"name": "reader", "scopes": ["keyward:read"]}`)
+	outside := c.must("POST", "/keys", `{"name": "two", "user": "reader", "project": "web"}`).body
+	alice, bob, reader := c.login("alice"), c.login("bob"), c.login("reader")
 	page := c.page(alice, "GET", "/projects/web", nil)
 	c.ok("the dashboard", page, 200, "Your Key", "⋮", "Revoke Key &amp; Get New One", "Recent log status", "Usage", made["hint"].(string)+"…")
 	if strings.Contains(page.body, old) {
@@ -119,12 +122,14 @@ func TestReplaceProjectKey(t *testing.T) {
 		"of another project":   {alice, "/projects/app", id, "", 404},
 		"no member":            {bob, "/projects/app", id, "", 404},
 		"no key":               {alice, "/projects/web", "", "", 404},
+		"its own, no member":   {reader, "/projects/web", outside["id"].(string), "", 404},
 		"a stale form":         {alice, "/projects/web", id, `"x"`, 412},
 	} {
 		got := c.page(test.as, "POST", test.path+"/key/replace", url.Values{"idempotency_key": {what}, "key": {test.key}, "etag": {test.etag}})
 		c.ok(what, got, test.status)
 	}
 	c.accepted("what was refused", old, 200)
+	c.accepted("what was refused to a reader", outside["key"].(string), 200)
 	shown := c.page(alice, "POST", "/projects/web/key/replace", sent)
 	c.ok("the new key", shown, 200, "I have stored it", `href="/projects/web"`, "HALFRED_API_KEY", "The old key is refused")
 	c.accepted("the new key", shown.secret(), 200)

@@ -202,7 +202,7 @@ func TestProviderDenials(t *testing.T) {
 	const (
 		begun   = "was begun in another browser"
 		refused = "cannot be accepted"
-		nobody  = "No user here may sign in with this account of &lt;Acme&gt;."
+		notUser = "No user here may sign in with this account of &lt;Acme&gt;."
 	)
 	evil := `<script>alert(1)</script>`
 	for _, test := range []struct {
@@ -232,11 +232,11 @@ func TestProviderDenials(t *testing.T) {
 		{"no signature", nil, func(*attempt) { c.idp.SignedBy(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "ec") }, refused},
 		{"the secret as a key", nil, func(*attempt) { c.idp.SignedBy(jwt.SigningMethodHS256, []byte(openidprovider.ClientSecret), "ec") }, refused},
 		{"another key", nil, func(*attempt) { c.idp.SignedBy(jwt.SigningMethodES256, openidprovider.OtherKey, "ec") }, refused},
-		{"a user with a password", []any{"secretive"}, nil, nobody},
-		{"a disabled user", []any{"off"}, nil, nobody},
-		{"a program", []any{"robot"}, nil, nobody},
-		{"a name of keys", []any{"k_0123456789ab"}, nil, nobody},
-		{"a hostile name", []any{evil}, nil, nobody},
+		{"a user with a password", []any{"secretive"}, nil, notUser},
+		{"a disabled user", []any{"off"}, nil, notUser},
+		{"a program", []any{"robot"}, nil, notUser},
+		{"a name of keys", []any{"k_0123456789ab"}, nil, notUser},
+		{"a hostile name", []any{evil}, nil, notUser},
 	} {
 		c.idp.SignedBy(jwt.SigningMethodES256, openidprovider.ECKey, "ec")
 		if c.as("alice"); test.claims != nil {

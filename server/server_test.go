@@ -39,6 +39,7 @@ type running struct {
 	conn     *grpc.ClientConn
 	authz    authv3.AuthorizationClient
 	adminURL *http.Client
+	drain    time.Duration // how long it drains; prepare may change it
 }
 
 const baseConfig = `
@@ -58,14 +59,14 @@ func start(t *testing.T, text string, prepare func(r *running)) *running {
 // startIn is start with the records in the backend.
 func startIn(t *testing.T, b *backend, text string, prepare func(r *running)) *running {
 	t.Helper()
-	r := &running{t: t, dir: b.dir, backend: b, reload: make(chan struct{}), log: &syncbuffer.Buffer{}}
+	r := &running{t: t, dir: b.dir, backend: b, reload: make(chan struct{}), log: &syncbuffer.Buffer{}, drain: time.Millisecond}
 	r.configure(r.backend.configure(text))
 	prepare(r)
 	s, err := server.New(server.Options{
 		Load:       func() (*config.Config, error) { return config.Load(r.path("keyward.yaml"), os.LookupEnv) },
 		ConfigFile: r.path("keyward.yaml"),
 		Logger:     slog.New(slog.NewJSONHandler(r.log, nil)), Version: "test",
-		DrainDelay: 300 * time.Millisecond,
+		DrainDelay: r.drain,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -73,6 +73,14 @@ func TestUserLists(t *testing.T) {
 	if next == nil || strings.Contains(first.body, "/users/alice") {
 		t.Fatalf("the first page: %s", first.body)
 	}
+	for query, want := range map[string]string{"lic": `["alice"]`, "%3Cem%3E": `[]`} {
+		if got := c.page(root, "GET", "/keys/users?q="+query, nil); got.status != 200 || got.body != want || got.header.Get("Content-Type") != "application/json" {
+			t.Errorf("users with %s: %d %s", query, got.status, got.body)
+		}
+	}
+	if all := c.page(root, "GET", "/keys/users?q=more-", nil); strings.Count(all.body, "more-") != 20 {
+		t.Errorf("of 50 users: %s", all.body)
+	}
 	wantPage(t, "the second page", c.page(root, "GET", "/users"+strings.ReplaceAll(next[1], "&amp;", "&"), nil), 200, "/users/alice", "First page")
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"keyward/authz"
 	"keyward/internal/eventually"
@@ -154,7 +155,10 @@ func TestWhatIsReadAgain(t *testing.T) {
 }
 
 func TestDrainingIsSaid(t *testing.T) {
-	r := start(t, baseConfig, func(r *running) { r.create(store.KeyParams{}) })
+	r := start(t, baseConfig, func(r *running) {
+		r.create(store.KeyParams{})
+		r.drain = 300 * time.Millisecond
+	})
 	eventually.Succeeds(t, func() error {
 		if status, text := r.get("/readyz"); status != 200 {
 			return fmt.Errorf("/readyz %d %s", status, text)
