@@ -18,7 +18,7 @@ VALIDATE  = cd deploy/validate && go
 QUICKLY   = -gcflags='all=-N -l' -gcflags='std='
 SHELL     = bash
 
-.PHONY: build image run test programs lint prove fuzz bench soak pgo
+.PHONY: build image run test programs lint prove fuzz bench soak pgo screenshots
 .DEFAULT_GOAL = build
 
 build:
@@ -38,7 +38,7 @@ run: build
 # because its package would start a server.
 PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer chromium
 PROMETHEUS = .cache/prometheus
-NPM        = axe-core@4.14.1
+NPM        = axe-core@4.14.1 oidc-provider@9.13.3
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
@@ -54,7 +54,7 @@ NPM        = axe-core@4.14.1
 RACE    = GORACE='atexit_sleep_ms=20' CGO_ENABLED=1 go test -race -vet=off
 RELEASED = CGO_ENABLED=0 go test -trimpath -vet=off
 SLOWEST = keyward/cmd/keyward keyward/server keyward/manage
-E2E     = keyward/e2e keyward/e2e/console keyward/e2e/postgres
+E2E     = keyward/e2e keyward/e2e/console keyward/e2e/oidclogin keyward/e2e/postgres
 
 test: programs
 	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x $(E2E:%=-e %) $(SLOWEST:%=-e %))
@@ -114,7 +114,13 @@ PROVE_everywhere     = -run '^TestRevokedEverywhere$$' ./server
 PROVE_central-scale  = -run '^TestCentralAtScale$$' ./e2e
 PROVE_store-failures = -race ./e2e/postgres
 PROVE_console-pages  = -race -run '^TestPages$$' ./e2e/console
+PROVE_lighthouse     = -run '^TestLighthouse$$' ./e2e/console
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
+
+# Lighthouse is large, and only its item needs it.
+ifeq ($(ITEM),lighthouse)
+NPM += lighthouse@12.8.2
+endif
 
 prove: programs
 	@$(if $(PROVE_$(ITEM)),true,echo 'make prove ITEM=…, one of: $(ITEMS)' >&2; exit 2)
@@ -140,6 +146,11 @@ bench: build
 	                    for (i = 3; i < NF; i += 2) line = line sprintf(" %14s %-10s", $$i, $$(i + 1)); print line } \
 	     /^(---|FAIL|panic)/'
 	cd bench/cachebench && go test -bench .
+
+# Takes the pictures of the console that the docs show.
+screenshots: programs
+	@mkdir -p docs/img
+	KEYWARD_SCREENSHOTS=$(CURDIR)/docs/img go test -count=1 -run '^TestScreenshots$$' ./e2e/console
 
 # Runs ten minutes at saturation; fails if memory grows or the slowest answers are too slow.
 soak: build

@@ -54,7 +54,7 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	if programs.keyward, err = build(dir); err != nil {
+	if programs.keyward, err = stack.Build(programs.root, dir); err != nil {
 		return 0, err
 	}
 	if err := findPrograms(); err != nil && os.Getenv("CI") == "true" {
@@ -97,16 +97,4 @@ func need(t *testing.T, program string) {
 	if err := programs.missing[program]; err != nil {
 		t.Skip(err)
 	}
-}
-
-// build builds the program as `make build` does.
-func build(dir string) (string, error) {
-	binary := filepath.Join(dir, "keyward")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/keyward")
-	cmd.Dir = programs.root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building keyward: %w\n%s", err, out)
-	}
-	return binary, nil
 }

@@ -33,6 +33,21 @@ func TestCertificatesOfAllListeners(t *testing.T) {
 	}
 }
 
+// TestClientSecrets: a secret is in its file, whichever server it is for.
+func TestClientSecrets(t *testing.T) {
+	for text, good := range map[string]bool{"a secret\n": true, "a secret": true, "\n": false, "": false} {
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range []string{"introspection.client_secret_file", "console.oidc.client_secret_file"} {
+			if err := (&check{cfg: &config.Config{}}).file(config.File{Key: key, Path: path}); (err == nil) != good {
+				t.Errorf("%s with %q: %v", key, text, err)
+			}
+		}
+	}
+}
+
 // writeCertificate writes a certificate and its key.
 func writeCertificate(t *testing.T) config.KeyPair {
 	t.Helper()

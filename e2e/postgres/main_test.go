@@ -3,8 +3,6 @@ package postgres
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"keyward/e2e/stack"
@@ -32,11 +30,8 @@ func buildAndRun(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer os.RemoveAll(dir)
-	keyward = filepath.Join(dir, "keyward")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", keyward, "./cmd/keyward")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("building keyward: %w\n%s", err, out)
+	if keyward, err = stack.Build(root, dir); err != nil {
+		return 0, err
 	}
 	return m.Run(), nil
 }

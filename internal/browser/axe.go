@@ -30,7 +30,9 @@ func (tab *Tab) Axe() []Violation {
 		tab.Do(disableScripts(false))
 		defer tab.Do(disableScripts(true))
 	}
-	Evaluate[any](tab, axe(tab.t)+"; null")
+	if !Evaluate[bool](tab, `typeof axe === "object"`) { // it stays as long as the page does
+		Evaluate[any](tab, axe(tab.t)+"; null")
+	}
 	report := Evaluate[string](tab, `axe.run(document, {resultTypes: ["violations"]}).then(r => JSON.stringify(r.violations))`)
 	var found []Violation
 	if err := json.Unmarshal([]byte(report), &found); err != nil {

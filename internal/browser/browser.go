@@ -29,47 +29,69 @@ var errNotInstalled = errors.New("no Chromium is installed (Debian, Ubuntu: apt-
 
 // Browser is a running Chromium with a new profile.
 type Browser struct {
-	ctx     context.Context
-	end     func()
-	profile string
+	ctx         context.Context
+	cancel, end context.CancelFunc
+	profile     string
 }
 
 // Start starts a Chromium that ends with the test. If none is installed, the test is
 // skipped, unless all tests must run.
 func Start(t testing.TB) *Browser {
 	t.Helper()
-	program, err := exec.LookPath("chromium")
-	switch {
-	case err != nil && os.Getenv("CI") != "true":
-		t.Skip(errNotInstalled)
-	case err != nil:
-		t.Fatal(errNotInstalled)
+	b, err := Launch(t.TempDir())
+	if err != nil {
+		Missing(t, err)
 	}
-	// The sandbox refuses to run as root, and pages of these tests are Keyward's own.
-	profile := t.TempDir()
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.UserDataDir(profile))
-	allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancel := chromedp.NewContext(allocator)
-	b := &Browser{ctx: ctx, profile: profile}
-	b.end = sync.OnceFunc(func() {
-		if err := chromedp.Cancel(ctx); err != nil {
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
 			t.Error(err)
 		}
-		cancel()
-		end()
 	})
-	t.Cleanup(b.end)
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatal(err)
-	}
 	return b
 }
 
-// End closes the browser and returns the directory of its profile, with all that it kept.
-func (b *Browser) End() (profile string) {
-	b.end()
-	return b.profile
+// Missing ends a test that has no Chromium: it is skipped if none is installed, and fails
+// if all tests must run or if the Chromium did not start.
+func Missing(t testing.TB, err error) {
+	t.Helper()
+	if errors.Is(err, errNotInstalled) && os.Getenv("CI") != "true" {
+		t.Skip(err)
+	}
+	t.Fatal(err)
 }
+
+// Launch starts a Chromium that tests share, with its profile in the directory. The caller
+// closes it.
+func Launch(profile string) (*Browser, error) {
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		return nil, errNotInstalled
+	}
+	// The sandbox refuses to run as root, and pages of these tests are Keyward's own.
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.UserDataDir(profile))
+	b := &Browser{profile: profile}
+	var allocator context.Context
+	allocator, b.end = chromedp.NewExecAllocator(context.Background(), options...)
+	b.ctx, b.cancel = chromedp.NewContext(allocator)
+	if err := chromedp.Do(b.ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// Close ends the Chromium and waits for it. It may be called again.
+func (b *Browser) Close() error {
+	if b.ctx.Err() != nil {
+		return nil
+	}
+	err := chromedp.Cancel(b.ctx)
+	b.cancel()
+	b.end()
+	return err
+}
+
+// Profile is the directory with all that the Chromium has kept.
+func (b *Browser) Profile() string { return b.profile }
 
 // Window is how a tab shows pages. Its zero value is a wide one with scripts and light
 // colours.
@@ -117,23 +139,27 @@ func (b *Browser) Tab(t testing.TB, w Window) *Tab {
 	if err := chromedp.Do(tab.ctx); err != nil {
 		t.Fatal(err)
 	}
+	tab.Do(command(network.Enable, network.EnableParams{}), command(log.Enable, cdp.Empty{}), disableScripts(w.NoScript))
+	tab.Resize(w.Width, w.Dark)
+	return tab
+}
+
+// Resize shows the page at another width, zero for the usual one, and in the colours.
+func (tab *Tab) Resize(width int, dark bool) {
+	tab.t.Helper()
 	scheme := "light"
-	if w.Dark {
+	if dark {
 		scheme = "dark"
 	}
-	if w.Width == 0 {
-		w.Width = 1280
+	if width == 0 {
+		width = 1280
 	}
 	tab.Do(
-		command(network.Enable, network.EnableParams{}),
-		command(log.Enable, cdp.Empty{}),
-		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(w.Width), Height: 900, DeviceScaleFactor: 1, Mobile: w.Width < 600}),
+		command(emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: int64(width), Height: 900, DeviceScaleFactor: 1, Mobile: width < 600}),
 		command(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
 			{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
 		}}),
-		disableScripts(w.NoScript),
 	)
-	return tab
 }
 
 func disableScripts(disabled bool) chromedp.Action[chromedp.Void] {

@@ -24,6 +24,9 @@ func serve(t *testing.T) string {
 			_, _ = fmt.Fprintf(w, `<!doctype html><html lang="en"><title>Sent</title><main><h1 id="got">%s</h1></main></html>`, r.FormValue("name"))
 		case r.URL.Path == "/bad":
 			_, _ = fmt.Fprint(w, bad)
+		case r.URL.Path == "/onward":
+			next := map[string]string{"2": "/onward?1", "1": "/end"}[r.URL.RawQuery]
+			_, _ = fmt.Fprintf(w, `<!doctype html><html lang="en"><head><title>On</title><meta http-equiv="refresh" content="0; url=%s"></head><body><a href="/bad">Continue</a></body></html>`, next)
 		case r.URL.Path == "/image":
 			http.NotFound(w, r)
 		default:
@@ -94,6 +97,19 @@ func TestAxe(t *testing.T) {
 	for _, id := range []string{"image-alt", "html-has-lang", "color-contrast"} {
 		if !found[id] {
 			t.Errorf("%s is not reported: %v", id, found)
+		}
+	}
+}
+
+// TestArrive: pages that lead to another by themselves are followed to the end.
+func TestArrive(t *testing.T) {
+	url := serve(t)
+	for _, w := range []Window{{}, {NoScript: true}} {
+		tab := Start(t).Tab(t, w)
+		tab.Open(url + "/onward?2")
+		tab.Arrive(url+"/end", "#name")
+		if got := tab.URL(); got != url+"/end" {
+			t.Error(got)
 		}
 	}
 }

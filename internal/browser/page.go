@@ -67,6 +67,23 @@ func (tab *Tab) FollowText(text string) int64 {
 	return tab.navigate(chromedp.Click(chromedp.Search(withText(text))))
 }
 
+// Arrive waits until the tab shows a page whose address begins so and that has what the
+// selector finds. It is for pages that lead to another by themselves: what waits for the
+// next page alone may find the one before.
+func (tab *Tab) Arrive(address, selector string) {
+	tab.t.Helper()
+	ctx, cancel := context.WithTimeout(tab.ctx, patience)
+	defer cancel()
+	there := fmt.Sprintf("document.readyState === \"complete\" && location.href.startsWith(%q) && document.querySelector(%q) !== null", address, selector)
+	for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		// Between two pages it fails.
+		if is, err := chromedp.Run(ctx, chromedp.Evaluate[bool](there)); err == nil && is {
+			return
+		}
+	}
+	tab.t.Fatalf("the tab does not arrive at %s with %s, but at %s", address, selector, tab.where())
+}
+
 // Click clicks what leads to no other page.
 func (tab *Tab) Click(selector string) {
 	tab.t.Helper()
