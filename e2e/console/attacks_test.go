@@ -13,9 +13,10 @@ import (
 
 // TestStolenCookie: the cookie of a session that was ended by its user opens nothing.
 func TestStolenCookie(t *testing.T) {
-	s := newSite(t, "generic", "kw_", "", []string{"alice"})
-	tab := s.tab(browser.Start(t), browser.Window{})
-	tab.signIn("alice")
+	s := genericSite(t)
+	s.user("stolen")
+	tab := s.tab(chromium(t), browser.Window{})
+	tab.signIn("stolen")
 	tab.open("/account")
 	cookie := tab.Cookie(session.CookieName)
 	if cookie == "" {
@@ -54,7 +55,8 @@ func TestStolenCookie(t *testing.T) {
 // the console in a frame. The browser counts another port of the host as the same site, so the
 // cookie is sent: the origin alone is in the way.
 func TestOtherSite(t *testing.T) {
-	s := newSite(t, "generic", "kw_", "", []string{"alice"})
+	s := genericSite(t)
+	s.user("other-site")
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		if r.URL.Path == "/frame" {
@@ -64,8 +66,8 @@ func TestOtherSite(t *testing.T) {
 		fmt.Fprintf(w, `<title>other</title><form method="post" action="%s/me/keys"><input name="name" value="forged"><input name="idempotency_key" value="forged"><button>Win a prize</button></form>`, s.console)
 	}))
 	defer other.Close()
-	tab := s.tab(browser.Start(t), browser.Window{})
-	tab.signIn("alice")
+	tab := s.tab(chromium(t), browser.Window{})
+	tab.signIn("other-site")
 	tab.Open(other.URL + "/form")
 	if status := tab.FollowText("Win a prize"); status != http.StatusForbidden {
 		t.Errorf("a form of another site: %d", status)
@@ -88,14 +90,15 @@ func TestOtherSite(t *testing.T) {
 
 // TestRedirectAfterLogin: the login leads to pages of the console alone.
 func TestRedirectAfterLogin(t *testing.T) {
-	s := newSite(t, "generic", "kw_", "", []string{"alice"})
-	b := browser.Start(t)
+	s := genericSite(t)
+	s.user("redirected")
+	b := chromium(t)
 	for next, want := range map[string]string{
 		"/account": "/account", "https://evil.example/": "/me/keys", "//evil.example/": "/me/keys", `/\evil.example`: "/me/keys", "javascript:alert(1)": "/me/keys",
 	} {
 		tab := s.tab(b, browser.Window{})
 		tab.Open(s.console + "/login?next=" + strings.NewReplacer(":", "%3A", "/", "%2F", `\`, "%5C").Replace(next))
-		tab.Fill("#username", "alice")
+		tab.Fill("#username", "redirected")
 		tab.Fill("#password", password)
 		tab.FollowText("Sign in")
 		if got := tab.URL(); got != s.console+want {

@@ -76,7 +76,10 @@ func (r *records) all() []shown {
 
 // elsewhere are the routes whose pages states_test.go looks at: they need a server without an
 // administrator, or a first login.
-var elsewhere = []string{"/setup/{code}", "/welcome", callback}
+var elsewhere = []string{"/setup/{code}", "/welcome", callback, search}
+
+// search answers a script of a form, as TestSearchWhileTyping sees.
+const search = "/keys/users"
 
 // callback is where an OpenID provider sends browsers to: tests of the server look at its page,
 // which is that of the login.
@@ -97,35 +100,34 @@ func TestAllPagesAreShown(t *testing.T) {
 	}
 }
 
+// windows are those in which a page is looked at.
+var windows = prove.Size([]browser.Window{{Width: 1280}, {Width: 390, Dark: true}},
+	[]browser.Window{{Width: 1280}, {Width: 1280, Dark: true}, {Width: 390}, {Width: 390, Dark: true}})
+
+// narrowest is the width, in CSS pixels, that a page still fits.
+const narrowest = 320
+
 // TestPages looks at each page as axe-core does, and at its weight, where it loads from, what
 // the browser reports, and whether it fits a narrow screen.
 func TestPages(t *testing.T) {
-	s := newSite(t, "generic", "kw_", "")
+	s := newSite(t, setup{style: "generic", prefix: "kw_"})
 	r := s.fill()
-	b := browser.Start(t)
-	windows := prove.Size([]browser.Window{{Width: 1280}, {Width: 390, Dark: true}},
-		[]browser.Window{{Width: 1280}, {Width: 1280, Dark: true}, {Width: 390}, {Width: 390, Dark: true}, {Width: 320}})
-	for _, w := range windows {
-		t.Run(fmt.Sprintf("%d dark=%t", w.Width, w.Dark), func(t *testing.T) {
-			t.Parallel()
-			s := s.of(t)
-			outside, inside := s.tab(b, w), s.tab(b, w)
-			inside.signIn("root")
-			for _, p := range r.all() {
-				tab := inside
-				if p.public {
-					tab = outside
-				}
-				tab.lookAt(p)
-			}
-		})
+	outside, inside := s.tab(chromium(t), browser.Window{}), s.tab(chromium(t), browser.Window{})
+	inside.signIn("root")
+	for _, p := range r.all() {
+		tab := inside
+		if p.public {
+			tab = outside
+		}
+		tab.lookAt(p)
 	}
 }
 
-// lookAt opens the page and looks at it.
+// lookAt opens the page and looks at it in each window.
 func (tab *tab) lookAt(p shown) {
 	t := tab.site.t
 	t.Helper()
+	tab.Resize(0, false)
 	if p.path != "" {
 		status := tab.Open(tab.site.console + p.path)
 		if _, wanted := p.status[status]; !wanted && status != 200 {
@@ -135,17 +137,21 @@ func (tab *tab) lookAt(p shown) {
 	if p.reach != nil {
 		p.reach(tab)
 	}
-	tab.WantAccessible(p.name)
-	if wide := browser.Evaluate[bool](tab.Tab, "document.documentElement.scrollWidth > innerWidth"); wide {
-		t.Errorf("%s is wider than the screen", p.name)
-	}
 	if weight := tab.weight(p.name); weight > maxWeight {
 		t.Errorf("%s weighs %.0f bytes, at most %d are wanted", p.name, weight, maxWeight)
+	}
+	for _, w := range windows {
+		tab.Resize(w.Width, w.Dark)
+		tab.WantAccessible(fmt.Sprintf("%s (%d, dark=%t)", p.name, w.Width, w.Dark))
+		tab.screenshot(p.name, w)
+	}
+	tab.Resize(narrowest, false)
+	if wide := browser.Evaluate[bool](tab.Tab, "document.documentElement.scrollWidth > innerWidth"); wide {
+		t.Errorf("%s is wider than a screen of %d", p.name, narrowest)
 	}
 	if found := tab.Problems(); len(found) > 0 {
 		t.Errorf("%s: the browser reports %q", p.name, found)
 	}
-	tab.screenshot(p.name)
 }
 
 // weight is how many bytes the page takes with its style and its script: the browser keeps
@@ -182,15 +188,18 @@ func (s *site) staticBytes() (size float64) {
 	return size
 }
 
+// screenshots is the environment variable that names the directory of pictures.
+const screenshots = "KEYWARD_SCREENSHOTS"
+
 // screenshot keeps a picture of the page, if the environment names a directory for that.
-func (tab *tab) screenshot(name string) {
-	dir := os.Getenv("KEYWARD_SCREENSHOTS")
+func (tab *tab) screenshot(name string, w browser.Window) {
+	dir := os.Getenv(screenshots)
 	if dir == "" {
 		return
 	}
 	tab.site.t.Helper()
-	width := browser.Evaluate[int](tab.Tab, "innerWidth")
-	file := filepath.Join(dir, fmt.Sprintf("%s-%d.png", url.PathEscape(strings.Trim(name, "/")), width))
+	colours := map[bool]string{true: "-dark"}[w.Dark]
+	file := filepath.Join(dir, fmt.Sprintf("%s-%d%s.png", url.PathEscape(strings.Trim(name, "/")), w.Width, colours))
 	if err := os.WriteFile(file, tab.Screenshot(), 0o600); err != nil {
 		tab.site.t.Fatal(err)
 	}

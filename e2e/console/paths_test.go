@@ -10,7 +10,7 @@ import (
 // withAndWithout runs a test in one browser with the page's scripts, and without.
 func withAndWithout(t *testing.T, s *site, test func(t *testing.T, s *site, tab *tab)) {
 	t.Helper()
-	b := browser.Start(t)
+	b := chromium(t)
 	for name, noScript := range map[string]bool{"scripts": false, "no scripts": true} {
 		t.Run(name, func(t *testing.T) {
 			s := s.of(t)
@@ -39,7 +39,7 @@ func (tab *tab) copies(secret string) {
 
 // TestHalo: a user generates a personal access token, uses it, sees its use, and revokes it.
 func TestHalo(t *testing.T) {
-	s := newSite(t, "halo", "pat_", "errors: halo\nroutes: [{path: /api/v1alpha1/posts, scopes: [\"posts:read\"]}]\n", []string{"dora", "--scope", "posts:read"})
+	s := newSite(t, setup{style: "halo", prefix: "pat_", more: "errors: halo\nroutes: [{path: /api/v1alpha1/posts, scopes: [\"posts:read\"]}]\n", users: [][]string{{"dora", "--scope", "posts:read"}}})
 	withAndWithout(t, s, func(t *testing.T, s *site, tab *tab) {
 		tab.signIn("dora")
 		tab.wants("User Center", "Personal Access Tokens")
@@ -70,7 +70,7 @@ func TestHalo(t *testing.T) {
 
 // TestHalfred: the first login makes a project and shows its key; the dashboard replaces it.
 func TestHalfred(t *testing.T) {
-	s := newSite(t, "halfred", "halfred_", "  first_login: {project: true, key: true}\nerrors: halfred\n", []string{"fred"}, []string{"freda"})
+	s := newSite(t, setup{style: "halfred", prefix: "halfred_", more: "  first_login: {project: true, key: true}\nerrors: halfred\n", users: [][]string{{"fred"}, {"freda"}}})
 	withAndWithout(t, s, func(t *testing.T, s *site, tab *tab) {
 		user := map[bool]string{true: "fred", false: "freda"}[strings.HasSuffix(t.Name(), "no_scripts")]
 		tab.signIn(user)
@@ -100,7 +100,7 @@ func TestHalfred(t *testing.T) {
 // TestHaplo: an administrator makes a key at the end of a user's page, for one path, and
 // deletes it.
 func TestHaplo(t *testing.T) {
-	s := newSite(t, "haplo", "haplo_", "credentials: {basic_key_usernames: [haplo]}\n", []string{"library"})
+	s := newSite(t, setup{style: "haplo", prefix: "haplo_", more: "credentials: {basic_key_usernames: [haplo]}\n", users: [][]string{{"library"}}})
 	withAndWithout(t, s, func(t *testing.T, s *site, tab *tab) {
 		tab.signIn("root")
 		tab.wants("Users")
@@ -128,7 +128,7 @@ func TestHaplo(t *testing.T) {
 
 // TestGeneric: a user generates an API key under Settings, copies it once, and revokes it.
 func TestGeneric(t *testing.T) {
-	s := newSite(t, "generic", "kw_", "  title: Acme API\nerrors: generic\n", []string{"alice", "--scope", "orders:read"})
+	s := newSite(t, setup{style: "generic", prefix: "kw_", more: "  title: Acme API\nerrors: generic\n", users: [][]string{{"alice", "--scope", "orders:read"}}})
 	withAndWithout(t, s, func(t *testing.T, s *site, tab *tab) {
 		tab.signIn("alice")
 		tab.wants("Settings", "API Keys", "Acme API")

@@ -34,7 +34,9 @@ const (
 func TestBehindProxies(t *testing.T) {
 	for name, proxy := range map[string]func(*testing.T, string, stack.Ports) stack.Proxy{"nginx": consoleNginx, "envoy": consoleEnvoy} {
 		t.Run(name, func(t *testing.T) {
-			s := newSiteBehind(t, proxy, "generic", "kw_", "  public_url: https://"+publicHost+"\ntrusted_proxies: [127.0.0.1/32]\n", []string{"alice"})
+			s := newSite(t, setup{
+				style: "generic", prefix: "kw_", more: "  public_url: https://" + publicHost + "\ntrusted_proxies: [127.0.0.1/32]\n", users: [][]string{{"alice"}}, proxy: proxy,
+			})
 			c := publicClient(t, s)
 			login := c.send(http.MethodGet, "/", nil)
 			if login.StatusCode != http.StatusSeeOther || login.Header.Get("Location") != "/login" || login.Header.Get("Strict-Transport-Security") == "" {

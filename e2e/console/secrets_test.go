@@ -14,10 +14,11 @@ import (
 // TestSecretIsShownOnce: neither Reload nor Back nor Forward shows the secret of a new key
 // again, or makes another key, and the browser keeps it nowhere.
 func TestSecretIsShownOnce(t *testing.T) {
-	s := newSite(t, "generic", "kw_", "", []string{"alice"})
+	s := genericSite(t)
+	s.user("once")
 	b := browser.Start(t)
 	tab := &tab{b.Tab(t, browser.Window{}), s} // with the profile that is searched
-	tab.signIn("alice")
+	tab.signIn("once")
 	tab.open("/me/keys/new")
 	tab.Fill("#name", "once")
 	tab.FollowText("Generate")
@@ -45,9 +46,11 @@ func TestSecretIsShownOnce(t *testing.T) {
 	if keys := browser.Evaluate[int](tab.Tab, `document.querySelectorAll("tbody tr").length`); keys != 1 {
 		t.Errorf("%d keys were made", keys)
 	}
-	profile := b.End()
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
 	searched := 0
-	err := filepath.WalkDir(profile, func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(b.Profile(), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}
@@ -71,10 +74,10 @@ func (tab *tab) waitsFor(expression string) {
 // TestTwoEditors: of two administrators who edit one key, the second sees that it was changed,
 // and what it typed is kept.
 func TestTwoEditors(t *testing.T) {
-	s := newSite(t, "generic", "kw_", "")
+	s := genericSite(t)
 	id := s.run("", "key", "create", "--name", "edited", "--user", "root", "--json")
 	id = id[strings.Index(id, "k_"):][:14]
-	b := browser.Start(t)
+	b := chromium(t)
 	first, second := s.tab(b, browser.Window{}), s.tab(b, browser.Window{})
 	for _, tab := range []*tab{first, second} {
 		tab.signIn("root")

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -41,26 +42,49 @@ type site struct {
 	api          string // the address of Envoy
 }
 
-// prepareSite makes the directory of a Keyward of the style that does not run yet. prefix
-// begins its keys, and more is added to the configuration, whose last section is that of the
-// console.
-func prepareSite(t *testing.T, style, prefix, more string) (*site, stack.Config) {
+// setup says what a site is.
+type setup struct {
+	style, prefix string     // of the console, and of its keys
+	more          string     // is added to the configuration, whose last section is that of the console
+	users         [][]string // beside root: names, and flags of the command
+
+	// proxy is what stands before it, and may write files into its directory; Envoy without one.
+	proxy func(t *testing.T, dir string, ports stack.Ports) stack.Proxy
+}
+
+// prepareSite makes the directory of a Keyward that does not run yet.
+func prepareSite(t *testing.T, dir string, is setup) (*site, stack.Config) {
 	t.Helper()
 	ports, err := stack.FreePorts()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, dir: t.TempDir(), console: "http://" + stack.Address(ports.Console), api: "http://" + stack.Address(ports.Envoy)}
-	text := fmt.Sprintf(config, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Console), prefix, style, s.api) + more
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s := &site{t: t, dir: dir, console: "http://" + stack.Address(ports.Console), api: "http://" + stack.Address(ports.Envoy)}
+	text := fmt.Sprintf(config, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Console), is.prefix, is.style, s.api) + is.more
 	s.write("keyward.yaml", text)
 	return s, stack.Config{Dir: s.dir, Keyward: programs.keyward, KeywardConfig: filepath.Join(s.dir, "keyward.yaml"), Ports: ports}
 }
 
-// newSite starts a Keyward of the style behind Envoy, as prepareSite describes it, with an
-// administrator and other users.
-func newSite(t *testing.T, style, prefix, more string, users ...[]string) *site {
+// startSite starts a Keyward behind its proxy, with an administrator and other users.
+func startSite(t *testing.T, dir string, is setup) (_ *site, stop func()) {
 	t.Helper()
-	return newSiteBehind(t, envoy, style, prefix, more, users...)
+	s, cfg := prepareSite(t, dir, is)
+	for _, user := range append([][]string{{"root", "--scope", "keyward:admin"}}, is.users...) {
+		s.user(user...)
+	}
+	s.run("", "key", "create", "--name", "made by a command")
+	if is.proxy == nil {
+		is.proxy = envoy
+	}
+	cfg.Proxy = is.proxy(t, s.dir, cfg.Ports)
+	running, err := stack.Start(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, running.Stop
 }
 
 // envoy is the real Envoy, as shipped.
@@ -73,28 +97,25 @@ func envoy(t *testing.T, _ string, _ stack.Ports) stack.Proxy {
 	return stack.Envoy{Binary: programs.envoy, Config: config}
 }
 
-// newSiteBehind is newSite with another proxy, which may write files into the directory.
-func newSiteBehind(t *testing.T, proxy func(t *testing.T, dir string, ports stack.Ports) stack.Proxy, style, prefix, more string, users ...[]string) *site {
+// newSite is startSite for a site that ends with the test.
+func newSite(t *testing.T, is setup) *site {
 	t.Helper()
-	s, cfg := prepareSite(t, style, prefix, more)
-	for _, user := range append([][]string{{"root", "--scope", "keyward:admin"}}, users...) {
-		s.run(password, append([]string{"user", "set"}, user...)...)
-	}
-	s.run("", "key", "create", "--name", "made by a command")
-	cfg.Proxy = proxy(t, s.dir, cfg.Ports)
-	running, err := stack.Start(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(running.Stop)
+	s, stop := startSite(t, t.TempDir(), is)
+	t.Cleanup(stop)
 	return s
+}
+
+// user makes a user with the password: its name, and flags of the command.
+func (s *site) user(args ...string) {
+	s.t.Helper()
+	s.run(password, append([]string{"user", "set"}, args...)...)
 }
 
 // newEmptySite starts a Keyward that has just been installed: without an administrator,
 // without records, and without a proxy.
 func newEmptySite(t *testing.T) *site {
 	t.Helper()
-	s, cfg := prepareSite(t, "generic", "kw_", "")
+	s, cfg := prepareSite(t, t.TempDir(), setup{style: "generic", prefix: "kw_"})
 	s.write("keys.jsonl", "") // without these files Keyward is not ready
 	s.write("users.jsonl", "")
 	process, err := stack.StartKeyward(t.Context(), "keyward", cfg)

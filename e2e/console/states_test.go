@@ -13,51 +13,25 @@ import (
 	"keyward/manage/state"
 )
 
-// inWindows looks at pages in a wide window, and in a narrow and dark one. Each part opens
-// its own tabs.
-func inWindows(t *testing.T, s *site, look func(t *testing.T, s *site, tab func() *tab)) {
-	t.Helper()
-	b := browser.Start(t)
-	for name, w := range map[string]browser.Window{"wide": {}, "narrow and dark": {Width: 390, Dark: true}} {
-		t.Run(name, func(t *testing.T) {
-			s := s.of(t)
-			look(t, s, func() *tab { return s.tab(b, w) })
-		})
-	}
-}
-
-// TestSetupPage looks at the page that makes the first administrator.
-func TestSetupPage(t *testing.T) {
-	s := newEmptySite(t)
-	inWindows(t, s, func(t *testing.T, s *site, open func() *tab) {
-		path := strings.TrimPrefix(s.run("", "admin", "bootstrap"), s.console)
-		open().lookAt(shown{name: "/setup/CODE", path: path})
-		open().lookAt(shown{name: "setup with errors", path: path, reach: func(tab *tab) {
-			tab.Fill("#username", "k_123456789012")
-			tab.Fill("#password", "short")
-			tab.FollowText("Create administrator")
-			tab.wants("2 fields need attention")
-		}})
-	})
-}
-
-// TestNothingYet looks at the pages of a Keyward whose first administrator was made a moment
-// ago, by the page: each list says what to do.
+// TestNothingYet looks at the pages of a Keyward that has just been installed: the one that
+// makes the first administrator, and the lists, which say what to do.
 func TestNothingYet(t *testing.T) {
 	s := newEmptySite(t)
-	first := s.tab(browser.Start(t), browser.Window{})
-	first.open(strings.TrimPrefix(s.run("", "admin", "bootstrap"), s.console))
+	path := strings.TrimPrefix(s.run("", "admin", "bootstrap"), s.console)
+	first := s.tab(chromium(t), browser.Window{})
+	first.lookAt(shown{name: "/setup/CODE", path: path})
+	first.lookAt(shown{name: "setup with errors", path: path, reach: func(tab *tab) {
+		tab.Fill("#username", "k_123456789012")
+		tab.Fill("#password", "short")
+		tab.FollowText("Create administrator")
+		tab.wants("2 fields need attention")
+	}})
 	first.Fill("#username", "root")
 	first.Fill("#password", password)
 	first.FollowText("Create administrator")
-	first.wants("Overview")
-	inWindows(t, s, func(_ *testing.T, _ *site, open func() *tab) {
-		root := open()
-		root.signIn("root")
-		for _, path := range []string{"/overview", "/keys", "/service-users", "/projects", "/clients", "/revocations", "/me/keys", "/audit?target=none"} {
-			root.lookAt(shown{name: "empty " + path, path: path})
-		}
-	})
+	for _, path := range []string{"/overview", "/keys", "/service-users", "/projects", "/clients", "/revocations", "/me/keys", "/audit?target=none"} {
+		first.lookAt(shown{name: "empty " + path, path: path})
+	}
 }
 
 // fails sends a form that is not accepted: fields are selectors, each with what is typed.
@@ -74,78 +48,70 @@ func (tab *tab) fails(button, want string, fields ...string) {
 
 // TestRefusedForms looks at forms that were not accepted.
 func TestRefusedForms(t *testing.T) {
-	s := newSite(t, "generic", "kw_", "", []string{"alice"})
-	inWindows(t, s, func(_ *testing.T, _ *site, open func() *tab) {
-		root := open()
-		root.signIn("root")
-		for path, reach := range map[string]func(*tab){
-			"/keys/new": func(tab *tab) {
-				tab.fails("Create key", "need attention", "#key-user", "alcie", "#paths", "orders", "#cidrs", "10.0.0.0/33", "#rate", "often")
-			},
-			"/users/new": func(tab *tab) {
-				tab.fails("Create user", "need attention", "#name", "k_123456789012", "#password", "short", "#paths", "orders")
-			},
-			"/users/alice":         func(tab *tab) { tab.fails("Create API key", "need", "#path", "catalogue") },
-			"/users/root/password": func(tab *tab) { tab.fails("Set password", "need", "#password", "short") },
-			"/projects/new":        func(tab *tab) { tab.fails("Create project", "need", "#name", "a b", "#members", "unknown") },
-			"/clients/new":         func(tab *tab) { tab.fails("Create client", "need", "#redirect_uris", "ftp://shop.example.com") },
-			"/revocations/new":     func(tab *tab) { tab.Click("#which-subject"); tab.fails("Revoke…", "need") },
-			"/account": func(tab *tab) {
-				tab.fails("Change password", "need", "#current", "wrong horse battery", "#new", "short")
-			},
-		} {
-			root.lookAt(shown{name: "refused " + path, path: path, reach: reach})
-		}
-	})
+	s := genericSite(t)
+	s.user("refused")
+	root := s.tab(chromium(t), browser.Window{})
+	root.signIn("root")
+	for path, reach := range map[string]func(*tab){
+		"/keys/new": func(tab *tab) {
+			tab.fails("Create key", "need attention", "#key-user", "alcie", "#paths", "orders", "#cidrs", "10.0.0.0/33", "#rate", "often")
+		},
+		"/users/new": func(tab *tab) {
+			tab.fails("Create user", "need attention", "#name", "k_123456789012", "#password", "short", "#paths", "orders")
+		},
+		"/users/refused":       func(tab *tab) { tab.fails("Create API key", "need", "#path", "catalogue") },
+		"/users/root/password": func(tab *tab) { tab.fails("Set password", "need", "#password", "short") },
+		"/projects/new":        func(tab *tab) { tab.fails("Create project", "need", "#name", "a b", "#members", "unknown") },
+		"/clients/new":         func(tab *tab) { tab.fails("Create client", "need", "#redirect_uris", "ftp://shop.example.com") },
+		"/revocations/new":     func(tab *tab) { tab.Click("#which-subject"); tab.fails("Revoke…", "need") },
+		"/account": func(tab *tab) {
+			tab.fails("Change password", "need", "#current", "wrong horse battery", "#new", "short")
+		},
+	} {
+		root.lookAt(shown{name: "refused " + path, path: path, reach: reach})
+	}
 }
 
 // TestOtherSessions looks at pages of users who are not administrators with a fresh login.
 func TestOtherSessions(t *testing.T) {
-	s := newSite(t, "halfred", "kw_", "  first_login: {project: true, key: true}\n", []string{"alice", "--scope", "keyward:read"})
+	s := newSite(t, setup{style: "halfred", prefix: "kw_", more: "  first_login: {project: true, key: true}\n", users: [][]string{{"alice", "--scope", "keyward:read"}}})
 	admin := s.run("", "key", "create", "--name", "admin", "--user", "root", "--scope", "keyward:admin")
-	for _, user := range []string{"wide", "narrow"} {
-		s.call(admin, "POST", "/users", map[string]any{"name": user, "password": password, "must_change": true})
+	s.call(admin, "POST", "/users", map[string]any{"name": "new", "password": password, "must_change": true})
+	open := func() *tab { return s.tab(chromium(t), browser.Window{}) }
+	reader := open()
+	reader.signIn("alice")
+	reader.lookAt(shown{name: "forbidden", path: "/users/new", status: map[int64]string{403: ""}})
+
+	late := open()
+	late.SetCookie(s.console, session.CookieName, s.oldLogin("root", 16*time.Minute).Reveal())
+	ask := func(tab *tab) {
+		tab.Fill("#name", "nightly")
+		tab.Click("#expires-90d")
+		tab.FollowText("Create key")
+		tab.wants("Confirm that it is you")
 	}
-	inWindows(t, s, func(t *testing.T, s *site, open func() *tab) {
-		reader := open()
-		reader.signIn("alice")
-		reader.lookAt(shown{name: "forbidden", path: "/users/new", status: map[int64]string{403: ""}})
+	late.lookAt(shown{name: "confirm", path: "/keys/new", reach: ask})
+	late.lookAt(shown{name: "confirm again", path: "/keys/new", reach: func(tab *tab) {
+		ask(tab)
+		tab.Fill("#reauthenticate_password", "wrong "+password)
+		tab.FollowText("Confirm")
+		tab.wants("incorrect")
+	}})
 
-		late := open()
-		late.SetCookie(s.console, session.CookieName, s.oldLogin("root", 16*time.Minute).Reveal())
-		ask := func(tab *tab) {
-			tab.Fill("#name", "nightly")
-			tab.Click("#expires-90d")
-			tab.FollowText("Create key")
-			tab.wants("Confirm that it is you")
-		}
-		late.lookAt(shown{name: "confirm", path: "/keys/new", reach: ask})
-		late.lookAt(shown{name: "confirm again", path: "/keys/new", reach: func(tab *tab) {
-			ask(tab)
-			tab.Fill("#reauthenticate_password", "wrong "+password)
-			tab.FollowText("Confirm")
-			tab.wants("incorrect")
-		}})
-
-		user := "wide"
-		if strings.Contains(t.Name(), "narrow") {
-			user = "narrow"
-		}
-		changing := open()
-		changing.signIn(user)
-		changing.lookAt(shown{name: "password must change", path: "/account/password"})
-		changing.lookAt(shown{name: "/welcome", path: "/account/password", reach: func(tab *tab) {
-			tab.Fill("#current", password)
-			tab.Fill("#new", password+" staple")
-			tab.FollowText("Change password")
-			tab.open("/welcome")
-			tab.wants("Welcome to Halfred API")
-		}})
-		changing.lookAt(shown{name: "first key", path: "/welcome", reach: func(tab *tab) {
-			tab.Follow("main form .btn.primary")
-			tab.wants("Copy and store your API key securely.")
-		}})
-	})
+	changing := open()
+	changing.signIn("new")
+	changing.lookAt(shown{name: "password must change", path: "/account/password"})
+	changing.lookAt(shown{name: "/welcome", path: "/account/password", reach: func(tab *tab) {
+		tab.Fill("#current", password)
+		tab.Fill("#new", password+" staple")
+		tab.FollowText("Change password")
+		tab.open("/welcome")
+		tab.wants("Welcome to Halfred API")
+	}})
+	changing.lookAt(shown{name: "first key", path: "/welcome", reach: func(tab *tab) {
+		tab.Follow("main form .btn.primary")
+		tab.wants("Copy and store your API key securely.")
+	}})
 }
 
 // oldLogin returns the cookie of a login of the user that long ago.
