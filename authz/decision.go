@@ -110,6 +110,9 @@ type Route struct {
 	ForwardCredentials bool // the upstream receives them too
 	Rate               Rate // per principal, or per address, on this route; zero for none
 	RateShadow         bool // the rate is counted and not enforced
+	// ResourceMetadata is the URL of the metadata of the protected resource that
+	// the route is part of (RFC 9728); "" for none.
+	ResourceMetadata string
 }
 
 // String returns the route's name in logs and traces.

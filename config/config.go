@@ -16,6 +16,7 @@ import (
 	"keyward/config/redact"
 	"keyward/config/strictyaml"
 	"keyward/policy"
+	"keyward/policy/resources"
 	"keyward/ratelimit"
 	"keyward/ratelimit/failover"
 )
@@ -48,6 +49,9 @@ type Config struct {
 	Errors            authz.ErrorStyle // of denials without a route
 	Challenge         Challenge
 	RequireHTTPS      bool
+	ResourceMetadata  resources.API // how clients find out where to get tokens; the zero value: they do not
+	// ResourceDocuments are those of ResourceMetadata and Routes, nil without.
+	ResourceDocuments resources.Documents
 	IdentityHeaders   map[string]authz.IdentityAttribute
 	// UpstreamOverrides are the headers, in lower case, that are removed on
 	// every allow.

@@ -74,6 +74,9 @@ func TestDefaults(t *testing.T) {
 		if len(got.BasicKeyUsernames) == 0 {
 			got.BasicKeyUsernames = nil
 		}
+		if len(got.ResourceMetadata.AuthorizationServers) == 0 {
+			got.ResourceMetadata.AuthorizationServers = nil
+		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got\n%+v\nwant\n%+v", got, want)
 		}
@@ -108,6 +111,7 @@ default: {auth: required}
 paths: {allow: []}
 errors: problem
 challenge: {realm: api}
+resource_metadata: {url: "", authorization_servers: [], name: "", documentation: ""}
 require_https: false
 identity_headers:
   x-auth-subject: subject
@@ -239,6 +243,8 @@ func TestWarnings(t *testing.T) {
 		{"rate_limits: {store: 'rediss+sentinel://a,b/main'}", ""},
 		{"rate_limits: {store: 'unix:///run/redis.sock'}", ""},
 		{"listen: {admin: ''}\ntls: {admin: {cert_file: a, key_file: b}}", "f:2: tls.admin: of no effect: that listener is off"},
+		{"resource_metadata: {name: a}", "f:1: resource_metadata: of no effect without a url"},
+		{"resource_metadata: {url: 'http://localhost:1', authorization_servers: ['https://id.example.com']}", ""},
 		{"tracing: {sample: 0.5}", "f:1: tracing: sample is of no effect without an endpoint"},
 		{"credentials: {bearer: false}", "f:1: credentials: every place is off, so that no credential is ever found"},
 	} {
@@ -264,6 +270,7 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 		"introspection: [{url: '${S}'}]", "introspection: [{name: '${S}'}]", "trusted_proxies: ['${S}']",
 		"listen: {grpc: '${S}'}", "credentials: {header: '${S}'}", "keys: '${S}'", "routes: '${S}'",
 		"routes: [{name: '${S}', path: /a}, {name: '${S}', path: /b}]",
+		"resource_metadata: {url: '${S}'}", "resource_metadata: {authorization_servers: ['${S}']}", "resource_metadata: {documentation: '${S}'}",
 		"tracing: {endpoint: '${S}'}", "tracing: {endpoint: 'http://u:${S}@h:1'}", "tracing: {sample: '${S}'}",
 	} {
 		switch _, err := Parse("f", []byte(text), secret); {

@@ -216,10 +216,11 @@ func (root *schemaNode) defaultOf(name string) any {
 
 // notKeywards are sections whose blocks of YAML are another program's configuration.
 var notKeywards = map[string]string{
-	"docs/kubernetes.md: Envoy Gateway": "Envoy Gateway",
-	"docs/kubernetes.md: Keys":          "kustomize",
-	"docs/tracing.md: Envoy":            "Envoy",
-	"docs/tracing.md: Other proxies":    "Traefik",
+	"docs/kubernetes.md: Envoy Gateway":  "Envoy Gateway",
+	"docs/kubernetes.md: Keys":           "kustomize",
+	"docs/proxies.md: Resource metadata": "Envoy and Traefik",
+	"docs/tracing.md: Envoy":             "Envoy",
+	"docs/tracing.md: Other proxies":     "Traefik",
 }
 
 // TestDocumentedConfigurations parses the configurations that the pages show.

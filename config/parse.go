@@ -33,6 +33,7 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 		return nil, problems
 	}
 	cfg.env, cfg.Warnings, cfg.Files = env, warnings, d.namedFiles(cfg)
+	cfg.ResourceDocuments = cfg.ResourceMetadata.Describe(cfg.Routes, &cfg.Default)
 	return cfg, nil
 }
 
@@ -56,7 +57,8 @@ func ParseDuration(text string) (time.Duration, error) { return strictyaml.Parse
 
 // config reads the document. The order matters if one section depends on
 // another: TLS on listeners, credentials on identity headers and both on
-// overrides, and routes on the path rules and on the defaults of routes.
+// overrides, resource metadata on credentials and issuers, and routes on that,
+// on the path rules and on the defaults of routes.
 func (d *decoder) config(root strictyaml.Value, cfg *Config) {
 	d.Mapping(root, strictyaml.Fields{
 		{"listen", func(v strictyaml.Value) { d.listen(v, &cfg.Listen) }},
@@ -70,6 +72,7 @@ func (d *decoder) config(root strictyaml.Value, cfg *Config) {
 		{"credentials", func(v strictyaml.Value) { d.credentials(v, cfg) }},
 		{"jwt", func(v strictyaml.Value) { d.tokens(v, cfg) }},
 		{"introspection", func(v strictyaml.Value) { d.introspection(v, cfg) }},
+		{"resource_metadata", func(v strictyaml.Value) { d.resourceMetadata(v, cfg) }},
 		{"paths", func(v strictyaml.Value) { d.pathRules(v, &cfg.Paths) }},
 		{"errors", func(v strictyaml.Value) {
 			strictyaml.Choice(d.Decoder, &cfg.Errors, errorStyles)(v)

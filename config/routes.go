@@ -87,6 +87,7 @@ func (d *decoder) rule(v strictyaml.Value, cfg *Config) policy.Rule {
 		{"path", d.pattern(&rule, cfg.Paths)},
 		{"methods", d.List(&rule.Methods, validMethod)},
 		{"hosts", d.List(&rule.Hosts, validHost)},
+		{"resource_metadata", d.Boolean(&rule.Resource)},
 	}...))
 	if d.Count() == before && rule.Route.Path == "" {
 		d.Report(v.Line, "routes: a route needs a path; `path: /` is for all")
@@ -94,6 +95,7 @@ func (d *decoder) rule(v strictyaml.Value, cfg *Config) policy.Rule {
 	// No two routes can have the same, see policy.
 	rule.Route.Identity = fmt.Sprintf("%s %q %q", rule.Route.Path, slices.Sorted(slices.Values(rule.Methods)), slices.Sorted(slices.Values(rule.Hosts)))
 	d.checkOpenRoute(v, &rule.Route)
+	d.checkResource(v, &rule, cfg)
 	if rule.Route.Preflight && len(rule.Methods) > 0 && !slices.Contains(rule.Methods, "OPTIONS") {
 		d.Report(v.Line, "routes.preflight: a preflight is OPTIONS, which methods does not name")
 	}

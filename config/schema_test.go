@@ -106,6 +106,7 @@ func schemaDocuments(t *testing.T) []string {
 	return []string{
 		string(everything),
 		"challenge: {realm: a}\nupstream_overrides: remove\n",
+		"resource_metadata: {url: 'https://api.example.com', authorization_servers: ['https://id.example.com']}\n",
 		"routes: [{path: /, rate: {rate: 1/s}}]\ndefault: {auth: none, credentials: [api_key], errors: halo, rate: {rate: 1/s}}\n",
 		"rate_limits: {api_key: {rate: 1/s}, basic: {rate: 1/s}, jwt: {rate: 1/s}, oauth: {rate: 1/s}, session: {rate: 1/s}, anonymous: {rate: 1/s}, failed: {rate: 1/s}}\n",
 	}

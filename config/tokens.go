@@ -97,7 +97,7 @@ func (d *decoder) issuer(v strictyaml.Value, cfg *Config) (JWT, bool) {
 		{"issuer", d.Checked(&t.Issuer, validClaimText)},
 		{"audiences", d.List(&t.Audiences, validClaimText)},
 		{"algorithms", d.List(&t.Algorithms, validAlgorithm)},
-		{"jwks_url", d.Checked(&t.JWKSURL, validKeysURL)},
+		{"jwks_url", d.Checked(&t.JWKSURL, validOptionalURL)},
 		{"jwks_file", d.filename(&t.JWKSFile)},
 		{"hmac_secret_file", d.filename(&t.HMACSecretFile)},
 		{"subject_claim", d.Checked(&t.SubjectClaim, validClaimText)},
@@ -239,9 +239,8 @@ func validClaimText(text string) error {
 	return nil
 }
 
-// validKeysURL accepts a URL, and the empty text for none: the files beside it
-// are absent if they are empty, too.
-func validKeysURL(text string) error {
+// validOptionalURL accepts a URL, and the empty text for none.
+func validOptionalURL(text string) error {
 	if text == "" {
 		return nil
 	}

@@ -7,23 +7,35 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"keyward/internal/markdown"
 )
+
+// proxyLines returns the blocks of a section of docs/proxies.md.
+func proxyLines(t *testing.T, heading string, blocks int) (lines []string) {
+	t.Helper()
+	for _, section := range markdown.Read(t, filepath.Join(programs.root, "docs", "proxies.md")) {
+		if section.Heading != heading {
+			continue
+		}
+		for _, block := range section.Blocks {
+			lines = append(lines, block.Text)
+		}
+	}
+	if len(lines) != blocks {
+		t.Fatalf("docs/proxies.md, %s: %d blocks, want %d", heading, len(lines), blocks)
+	}
+	return lines
+}
 
 // withGRPC puts the settings of docs/proxies.md into nginx's configuration, and
 // makes nginx speak HTTP/2.
 func withGRPC(t *testing.T) func(string) string {
 	t.Helper()
-	guide, err := os.ReadFile(filepath.Join(programs.root, "docs", "proxies.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	settings := regexp.MustCompile("(?s)\n```nginx\n(.*?)```\n").FindAllSubmatch(guide, -1)
-	if len(settings) != 2 {
-		t.Fatalf("docs/proxies.md has %d blocks of nginx's configuration, want one for http and one for server", len(settings))
-	}
-	inServer := strings.Replace(string(settings[1][1]), "location /shop. {", "location ~ ^/(shop|reports) {", 1)
+	settings := proxyLines(t, "gRPC behind nginx", 2) // for http and for server
+	inServer := strings.Replace(settings[1], "location /shop. {", "location ~ ^/(shop|reports) {", 1)
 	return strings.NewReplacer(
-		"    server {\n", string(settings[0][1])+"    server {\n",
+		"    server {\n", settings[0]+"    server {\n",
 		"        location / {\n", inServer+"        location / {\n",
 		"listen 127.0.0.1:10000;", "listen 127.0.0.1:10000 http2;",
 	).Replace

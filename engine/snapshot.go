@@ -158,6 +158,7 @@ func (s *Snapshot) assemble(old *reuse.Generation) error {
 		Renderer:          rendererOf(cfg, checker),
 		Trusted:           cfg.TrustedProxies,
 		CredentialHeaders: cfg.CredentialHeaders(),
+		Metadata:          cfg.ResourceDocuments,
 		Traced:            s.tracing != nil,
 	}
 	return s.assembleConsole(chain[0].(*verifierEntry).Verifier, limiter)

@@ -60,16 +60,30 @@ func (c *Challenge) bearer(d *authz.Decision) string {
 	switch d.Reason {
 	case authz.NoCredential, authz.UnsupportedCredential, authz.WrongPassword:
 		// RFC 6750 section 3.1: a request without a token gets no error code.
-		return challenge
 	case authz.MalformedCredential, authz.AmbiguousCredential:
-		return challenge + `, error="invalid_request", error_description="` + detail(d.Reason) + `"`
+		challenge += `, error="invalid_request", error_description="` + detail(d.Reason) + `"`
 	case authz.InsufficientScope:
 		challenge += `, error="insufficient_scope"`
 		if d.Route != nil {
 			challenge += `, scope="` + d.Route.Scopes.String() + `"`
 		}
-		return challenge
 	default:
-		return challenge + `, error="invalid_token", error_description="` + detail(d.Reason) + `"`
+		challenge += `, error="invalid_token", error_description="` + detail(d.Reason) + `"`
 	}
+	return challenge + resourceParameters(d)
+}
+
+// resourceParameters returns the parameters by which a client learns where to
+// get a token (RFC 9728 section 5.1), and with which scopes (RFC 6750 section
+// 3). It returns "" for a route that is not part of a protected resource. The
+// texts need no escaping: scopes and URLs have neither quote nor backslash.
+func resourceParameters(d *authz.Decision) string {
+	if d.Route == nil || d.Route.ResourceMetadata == "" {
+		return ""
+	}
+	metadata := `, resource_metadata="` + d.Route.ResourceMetadata + `"`
+	if scopes := d.Route.Scopes.String(); scopes != "" && d.Reason != authz.InsufficientScope {
+		return `, scope="` + scopes + `"` + metadata
+	}
+	return metadata
 }

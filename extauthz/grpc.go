@@ -25,6 +25,9 @@ type Handler struct {
 	// CredentialHeaders are the headers, in lower case, that can contain a
 	// credential.
 	CredentialHeaders []string
+	// Metadata has the documents about protected resources (RFC 9728 section
+	// 3.2), as JSON, by path. nil: there are none.
+	Metadata map[string][]byte
 	// Traced means that requests carry the trace context of the proxy's call.
 	Traced bool
 }

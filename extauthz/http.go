@@ -21,7 +21,8 @@ const (
 	verifyPath  = "/v1/auth/verify"
 )
 
-// HTTP answers checks over HTTP, and callers that inspect their own credential.
+// HTTP answers checks over HTTP, callers that inspect their own credential, and
+// clients that look for the metadata of a protected resource.
 type HTTP struct {
 	handler func() *Handler
 	calls   sync.Pool // of *authz.Request
@@ -56,7 +57,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	case path == verifyPath:
 		handler.verify(w, hr, r)
 	default:
-		w.WriteHeader(http.StatusNotFound)
+		handler.serveMetadata(w, hr, path)
 	}
 }
 

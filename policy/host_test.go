@@ -89,3 +89,29 @@ func sameLetters(a, b string) bool {
 	}
 	return len(a) == len(b)
 }
+
+// TestAppliesTo: a rule applies to the hosts that requests may have, with or
+// without a port, in any case.
+func TestAppliesTo(t *testing.T) {
+	for _, test := range []struct {
+		hosts []string
+		value string
+		want  bool
+	}{
+		{nil, "api.example.com", true},
+		{nil, "", true},
+		{nil, `a"b`, false},
+		{nil, "*.example.com", false},
+		{[]string{"a.example.com", "API.example.com"}, "api.EXAMPLE.com:8443", true},
+		{[]string{"*.example.com"}, "api.example.com", true},
+		{[]string{"*.example.com"}, "example.com", false},
+		{[]string{"*.example.com"}, ".example.com", false},
+		{[]string{"*.example.com"}, "api.example.org", false},
+		{[]string{"example.com"}, "api.example.com", false},
+		{[]string{"[0:0::1]"}, "[::1]:1", true},
+	} {
+		if got := (&Rule{Hosts: test.hosts}).AppliesTo(test.value); got != test.want {
+			t.Errorf("a rule for %q applies to %q: %v", test.hosts, test.value, got)
+		}
+	}
+}

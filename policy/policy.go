@@ -6,6 +6,8 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
@@ -18,6 +20,20 @@ type Rule struct {
 	Methods []string // empty for all
 	Hosts   []string // "api.example.com" or "*.example.com"; empty for all
 	Route   authz.Route
+	// Resource means that the path is that of a protected resource of its own
+	// (RFC 9728), see package resources.
+	Resource bool
+}
+
+// AppliesTo reports whether the rule applies to some request whose Host is the
+// value, with or without a port.
+func (r *Rule) AppliesTo(value string) bool {
+	host, ok := parseHost(value)
+	return ok && (len(r.Hosts) == 0 || slices.ContainsFunc(r.Hosts, func(text string) bool {
+		own, err := ParseHost(text)
+		suffix, wildcard := strings.CutPrefix(own, "*")
+		return err == nil && (own == host || wildcard && len(host) > len(suffix) && strings.HasSuffix(host, suffix))
+	}))
 }
 
 // Policy is a compiled set of rules. The zero Policy denies everything.
