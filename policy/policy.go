@@ -32,7 +32,7 @@ func (r *Rule) AppliesTo(value string) bool {
 	return ok && (len(r.Hosts) == 0 || slices.ContainsFunc(r.Hosts, func(text string) bool {
 		own, err := ParseHost(text)
 		suffix, wildcard := strings.CutPrefix(own, "*")
-		return err == nil && (own == host || wildcard && len(host) > len(suffix) && strings.HasSuffix(host, suffix))
+		return err == nil && (own == host || wildcard && strings.HasSuffix(host, suffix))
 	}))
 }
 

@@ -49,7 +49,7 @@ type metadata struct {
 // default route, are the root resource. A route is part of none if it does not
 // accept tokens, or not at the host of the URL. A resource without routes has
 // no document.
-func (a *API) Describe(rules []policy.Rule, fallback *authz.Route) Documents {
+func (a *API) Describe(rules []policy.Rule, defaultRoute *authz.Route) Documents {
 	if a.URL == "" {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (a *API) Describe(rules []policy.Rule, fallback *authz.Route) Documents {
 			join(&rule.Route, innermost(own, rule))
 		}
 	}
-	join(fallback, "")
+	join(defaultRoute, "")
 	documents := Documents{}
 	for resource, names := range scopes {
 		documents[wellKnown+resource] = a.document(resource, names)

@@ -70,9 +70,9 @@ func TestDescribe(t *testing.T) {
 		rule(t, "/here", "", hosts("other.example.com", "API.example.com")),
 		rule(t, "/any", "", hosts("*.example.com")),
 	}
-	fallback := authz.Route{Auth: authz.AuthRequired}
-	documents := api.Describe(rules, &fallback)
-	got := map[string]string{"default": fallback.ResourceMetadata}
+	defaultRoute := authz.Route{Auth: authz.AuthRequired}
+	documents := api.Describe(rules, &defaultRoute)
+	got := map[string]string{"default": defaultRoute.ResourceMetadata}
 	for _, r := range rules {
 		got[strings.TrimPrefix(r.Route.Path, "=")+map[bool]string{true: "!"}[r.Pattern.Exact()]] = r.Route.ResourceMetadata
 	}
@@ -123,17 +123,17 @@ func compare(t *testing.T, documents resources.Documents, want map[string]string
 
 // TestResourcesWithoutRoutes: a resource whose routes accept no token is none.
 func TestResourcesWithoutRoutes(t *testing.T) {
-	fallback := authz.Route{Auth: authz.AuthDeny}
+	defaultRoute := authz.Route{Auth: authz.AuthDeny}
 	bare := resources.API{URL: "https://api.example.com"}
-	compare(t, bare.Describe([]policy.Rule{rule(t, "*/mcp", ""), rule(t, "/open", "", auth(authz.AuthNone))}, &fallback), map[string]string{
+	compare(t, bare.Describe([]policy.Rule{rule(t, "*/mcp", ""), rule(t, "/open", "", auth(authz.AuthNone))}, &defaultRoute), map[string]string{
 		wellKnown + "/mcp": `{"resource":"https://api.example.com/mcp","bearer_methods_supported":["header"]}`,
 	})
-	compare(t, bare.Describe([]policy.Rule{rule(t, "*/", "a")}, &fallback), map[string]string{
+	compare(t, bare.Describe([]policy.Rule{rule(t, "*/", "a")}, &defaultRoute), map[string]string{
 		wellKnown:       `{"resource":"https://api.example.com","scopes_supported":["a"],"bearer_methods_supported":["header"]}`,
 		wellKnown + "/": `{"resource":"https://api.example.com","scopes_supported":["a"],"bearer_methods_supported":["header"]}`,
 	})
 	rules := []policy.Rule{rule(t, "*/mcp", "")}
-	if documents := (&resources.API{Name: "Shop"}).Describe(rules, &fallback); documents != nil || rules[0].Route.ResourceMetadata != "" {
+	if documents := (&resources.API{Name: "Shop"}).Describe(rules, &defaultRoute); documents != nil || rules[0].Route.ResourceMetadata != "" {
 		t.Errorf("without a URL: %s, %q", documents, rules[0].Route.ResourceMetadata)
 	}
 }
