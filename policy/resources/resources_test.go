@@ -54,11 +54,12 @@ func TestDescribe(t *testing.T) {
 	rules := []policy.Rule{
 		rule(t, "/posts", "posts:read"),
 		rule(t, "/posts/drafts", "posts:write,posts:read"),
+		rule(t, "*=/mcp/inner", "inner"), // before what it is within
 		rule(t, "*/mcp", "tools"),
 		rule(t, "/mcp/admin", "tools:admin"),
 		rule(t, "/mcpx", "x"),
-		rule(t, "*=/mcp/inner", "inner"),
 		rule(t, "/mcp/inner", "below"),
+		rule(t, "*/mcp/late", "late"), // and behind it
 		rule(t, "*/a/Caf%C3%A9/", ""),
 		rule(t, "/open", "", auth(authz.AuthNone)),
 		rule(t, "/closed", "closed", auth(authz.AuthDeny)),
@@ -79,7 +80,7 @@ func TestDescribe(t *testing.T) {
 	root := api.URL + wellKnown
 	want := map[string]string{
 		"default": root, "/posts": root, "/posts/drafts": root, "/mcpx": root, "/mixed": root, "/tokens": root, "/jwts": root, "/here": root, "/any": root,
-		"/mcp": root + "/mcp", "/mcp/admin": root + "/mcp", "/mcp/inner": root + "/mcp", "/mcp/inner!": root + "/mcp/inner", "/a/Caf%C3%A9/": root + "/a/Caf%C3%A9/",
+		"/mcp": root + "/mcp", "/mcp/admin": root + "/mcp", "/mcp/inner": root + "/mcp", "/mcp/inner!": root + "/mcp/inner", "/mcp/late": root + "/mcp/late", "/a/Caf%C3%A9/": root + "/a/Caf%C3%A9/",
 		"/open": "", "/closed": "", "/keys": "", "/other": "",
 	}
 	if !maps.Equal(got, want) {
@@ -90,6 +91,7 @@ func TestDescribe(t *testing.T) {
 		wellKnown + "/":             doc("", `"mixed","posts:read","posts:write","x"`),
 		wellKnown + "/mcp":          doc("/mcp", `"below","tools","tools:admin"`),
 		wellKnown + "/mcp/inner":    doc("/mcp/inner", `"inner"`),
+		wellKnown + "/mcp/late":     doc("/mcp/late", `"late"`),
 		wellKnown + "/a/Caf%C3%A9/": doc("/a/Caf%C3%A9/", ""),
 	})
 }
