@@ -14,11 +14,15 @@ import (
 // network when no goroutine is ready.
 type Yielder struct {
 	began time.Time     // of the slice
-	late  time.Duration // how much longer than intended it slept last
+	late  time.Duration // how much longer than the clock explains it slept last
 }
 
-// yieldSlice is as short as Go sleeps, which waits for the network by milliseconds.
-const yieldSlice = time.Millisecond
+const (
+	// yieldSlice is as short as Go sleeps, which waits for the network by milliseconds.
+	yieldSlice = time.Millisecond
+	// clockStep is how late a sleep may end where nothing else is to be done.
+	clockStep = 1200 * time.Microsecond
+)
 
 // Yield is called after some hundred microseconds of work, and sleeps at the end of a slice.
 func (y *Yielder) Yield() {
@@ -33,5 +37,5 @@ func (y *Yielder) Yield() {
 	time.Sleep(pause)
 	runtime.Gosched() // what a timer wakes is continued before what was ready already
 	y.began = time.Now()
-	y.late = y.began.Sub(now) - pause
+	y.late = max(0, y.began.Sub(now)-pause-clockStep)
 }

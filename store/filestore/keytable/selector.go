@@ -32,6 +32,7 @@ func (t *Table) Selector(f *store.KeyFilter, search *Search) *Selector {
 	project, hasProject := t.names[f.Project]
 	s := &Selector{table: t, filter: f, user: user, project: project, none: !hasUser || !hasProject, onStatus: f.OnStatus(), search: search}
 	s.text = []byte(f.Text)
+	search.begin(&t.texts)
 	s.textID, s.textIsID = apikey.ParseID(s.text)
 	s.needs, s.excludes = flagsOf(f)
 	if f.Rotating {

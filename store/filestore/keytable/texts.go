@@ -106,38 +106,65 @@ func (t *texts) match(ref textRef, text []byte, s *Search) bool {
 	return bytes.Equal(hint, text) || bytes.Contains(name, text)
 }
 
-// near reports whether the text is found at the reference or not far behind.
-func (s *Search) near(t *texts, ref textRef, text []byte) bool {
-	n, at := int(ref>>chunkBits), uint32(ref&(textChunk-1))
+// begin has the search go on in the texts as they are now.
+func (s *Search) begin(t *texts) {
 	if s.packed != t.packed {
 		*s = Search{packed: t.packed}
 	}
 	for len(s.chunks) < len(t.chunks) {
 		s.chunks = append(s.chunks, searched{})
 	}
+}
+
+// near reports whether the text is found at the reference or not far behind.
+func (s *Search) near(t *texts, ref textRef, text []byte) bool {
+	n := int(ref >> chunkBits)
 	known := &s.chunks[n]
 	if chunk := t.chunks[n]; known.length != len(chunk) {
 		*known = find(text, chunk)
 	}
-	if known.many {
-		return true
+	if known.many || len(known.places) == 0 {
+		return known.many
 	}
+	at := uint32(ref & (textChunk - 1))
 	next, _ := slices.BinarySearch(known.places, at)
 	return next < len(known.places) && int(known.places[next]-at) < t.longest
 }
 
-// find looks for the text in a chunk.
+// find looks for the text in a chunk, by its rarest byte: names begin alike, so that the first
+// one is in most of them.
 func find(text, chunk []byte) searched {
 	found := searched{length: len(chunk)}
-	for at := 0; ; at++ {
-		next := bytes.Index(chunk[at:], text)
+	rarest := rarestByte(text, chunk)
+	for from := rarest; from < len(chunk); from++ {
+		next := bytes.IndexByte(chunk[from:], text[rarest])
 		if next < 0 {
-			return found
+			break
 		}
-		if at += next; len(found.places) == manyPlaces {
+		from += next
+		at := from - rarest
+		if !bytes.HasPrefix(chunk[at:], text) {
+			continue
+		}
+		if len(found.places) == manyPlaces {
 			found.many = true
-			return found
+			break
 		}
 		found.places = append(found.places, uint32(at))
 	}
+	return found
+}
+
+// rarestByte is the place in the text of the byte that is rarest at the chunk's beginning.
+func rarestByte(text, chunk []byte) (rarest int) {
+	var frequency [256]int
+	for _, c := range chunk[:min(len(chunk), 4<<10)] {
+		frequency[c]++
+	}
+	for i, c := range text {
+		if frequency[c] < frequency[text[rarest]] {
+			rarest = i
+		}
+	}
+	return rarest
 }

@@ -3,6 +3,7 @@ package keytable
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +56,7 @@ func TestTexts(t *testing.T) {
 			}
 		}
 	}
-	if table.texts.add("", strings.Repeat("a", textChunk)) != noTexts || !table.texts.match(noTexts, []byte("anything"), new(Search)) {
+	if table.texts.add("", strings.Repeat("a", textChunk)) != noTexts || !table.texts.match(noTexts, []byte("anything"), nil) {
 		t.Error("texts that do not fit are kept, or their key is not found")
 	}
 }
@@ -96,4 +97,26 @@ func TestSearchGoesOn(t *testing.T) {
 	put("k_000000000001", "needle")
 	table.packTexts()
 	wants("packed again", true)
+}
+
+// TestFind compares the places of texts with those that a plain search finds.
+func TestFind(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 3000 {
+		chunk, text := make([]byte, rnd.IntN(200)), make([]byte, 1+rnd.IntN(4))
+		for _, bytes := range [][]byte{chunk, text} {
+			for i := range bytes {
+				bytes[i] = byte('a' + rnd.IntN(3))
+			}
+		}
+		var want []uint32
+		for at := range chunk {
+			if strings.HasPrefix(string(chunk[at:]), string(text)) {
+				want = append(want, uint32(at))
+			}
+		}
+		if got := find(text, chunk); !slices.Equal(got.places, want) || got.many {
+			t.Fatalf("%s in %s: %v, want %v", text, chunk, got.places, want)
+		}
+	}
 }
