@@ -77,7 +77,10 @@ func (b *bench) selected(cases ...*target) []*target {
 func (b *bench) casesOf(keys *credential.KeyFile, build string) []*target {
 	known := &target{name: "known key of " + report.Count(len(keys.Secrets)) + build, ask: loadgen.RequestSource(credential.Bearers(keys.Secrets), loadgen.Allow)}
 	if keys != b.large {
-		return b.selected(known)
+		// The console's cookie is cut from what the upstream gets, if both have one host.
+		const cookies = "theme=dark; __Host-keyward-console=kwt_5Ck0PzU1ZtQm3r9vXy7bNdEfGhJkLmNoPqRsTuVwXyZ; lang=en"
+		cookie := &target{name: known.name + ", with the console's cookie", ask: loadgen.CookieRequestSource(credential.Bearers(keys.Secrets), cookies, loadgen.Allow), than: known}
+		return b.selected(known, cookie)
 	}
 	return b.selected(known,
 		&target{name: "unknown key, with " + report.Count(b.many) + " keys" + build, ask: loadgen.RequestSource(credential.UnknownKeys(), loadgen.Deny)},

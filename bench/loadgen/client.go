@@ -47,7 +47,7 @@ func (c *Client) Close() {
 
 // Allowed makes one check and reports whether the credential is allowed.
 func (c *Client) Allowed(ctx context.Context, worker int, authorization string) (bool, error) {
-	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(ctx, newCheckRequest(authorization))
+	response, err := authv3.NewAuthorizationClient(c.conns[worker%len(c.conns)]).Check(ctx, newCheckRequest(authorization, ""))
 	if err != nil {
 		return false, err
 	}

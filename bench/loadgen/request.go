@@ -54,6 +54,11 @@ const CheckPath = "/envoy.service.auth.v3.Authorization/Check"
 // RequestSource returns a source of the checks that Envoy sends for requests
 // with the values of Authorization.
 func RequestSource(values []string, want Verdict) func() Request {
+	return CookieRequestSource(values, "", want)
+}
+
+// CookieRequestSource is RequestSource for requests that have a Cookie too.
+func CookieRequestSource(values []string, cookie string, want Verdict) func() Request {
 	fields := []hpack.HeaderField{
 		{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":path", Value: CheckPath},
 		{Name: ":authority", Value: "keyward"}, {Name: "te", Value: "trailers"}, {Name: "grpc-timeout", Value: "250m"}, {Name: "content-type", Value: "application/grpc"},
@@ -61,7 +66,7 @@ func RequestSource(values []string, want Verdict) func() Request {
 	templates := map[int]template{}
 	for _, value := range values {
 		if n := len(value); templates[n].body == nil {
-			templates[n] = newTemplate(n)
+			templates[n] = newTemplate(n, cookie)
 		}
 	}
 	return func() Request {
@@ -77,9 +82,9 @@ type template struct {
 	at   int
 }
 
-func newTemplate(length int) template {
+func newTemplate(length int, cookie string) template {
 	placeholder := strings.Repeat("\x01", length)
-	message, err := proto.Marshal(newCheckRequest(placeholder))
+	message, err := proto.Marshal(newCheckRequest(placeholder, cookie))
 	if err != nil {
 		panic(err) // the message is a constant
 	}
