@@ -128,12 +128,16 @@ func TestTokensDuringServerFaults(t *testing.T) {
 // however many checks there are.
 func TestConcurrentChecksOfOneToken(t *testing.T) {
 	m := newFaultServer(t)
-	m.set(func(w http.ResponseWriter, r *http.Request) {
-		time.Sleep(20 * time.Millisecond)
-		if strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") {
-			respond(activeToken)(w, r)
+	// All checks come while the first one waits, on a busy machine too.
+	slowly := func(answer http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(200 * time.Millisecond)
+			if strings.HasPrefix(r.Header.Get("Authorization"), "Basic ") {
+				answer(w, r)
+			}
 		}
-	})
+	}
+	m.set(slowly(respond(activeToken)))
 	v := newIntrospection(t, m.url(), 5*slack)
 	concurrently(200, func(int) {
 		if got := resultOf(v, "t"); got != "alice" {
@@ -143,7 +147,7 @@ func TestConcurrentChecksOfOneToken(t *testing.T) {
 	if n := m.hits.Load(); n > 2 { // a check may miss the cache just before the first response, and ask just after it
 		t.Errorf("%d requests about one token", n)
 	}
-	m.set(respond(`{"active":false}`))
+	m.set(slowly(respond(`{"active":false}`)))
 	before := m.hits.Load()
 	concurrently(200, func(int) {
 		if got := resultOf(v, "junk"); got != "invalid_token" {

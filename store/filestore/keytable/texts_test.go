@@ -48,8 +48,8 @@ func TestTexts(t *testing.T) {
 	if packed == 0 || len(table.texts.chunks) < 2 || table.invalid.err != nil {
 		t.Errorf("packed %d times, %d chunks, %v", packed, len(table.texts.chunks), table.invalid.err)
 	}
-	for id, r := range want {
-		row := table.Find(id)
+	for _, id := range ids[:keys/10] { // each text is looked for in a chunk of a megabyte
+		r, row := want[id], table.Find(id)
 		for text, found := range map[string]bool{r.Name: true, r.Name[2:]: true, r.Hint: true, r.ID: true, "kw_": false, r.ID[:5]: false, r.Name + "0": false} {
 			if got := table.Selector(&store.KeyFilter{Text: text}, new(Search)).Selects(0, row); got != found {
 				t.Fatalf("%s by %q: %t", r.ID, text, got)
