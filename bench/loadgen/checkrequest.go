@@ -9,9 +9,9 @@ import (
 )
 
 // newCheckRequest returns what Envoy 1.40 sends for an ordinary call with that
-// value of Authorization and that Cookie, reproduced from a capture; "" is no Cookie. Without allowed_headers all
-// headers are sent, including the pseudo-headers; with encode_raw_headers, as in
-// envoy.yaml, they are sent one by one.
+// value of Authorization, reproduced from a capture, and with that Cookie unless it is
+// "". Without allowed_headers all headers are sent, including the pseudo-headers; with
+// encode_raw_headers, as in envoy.yaml, they are sent one by one.
 func newCheckRequest(authorization, cookie string) *authv3.CheckRequest {
 	line := func(name, value string) *corev3.HeaderValue {
 		return &corev3.HeaderValue{Key: name, RawValue: []byte(value)}
