@@ -163,8 +163,9 @@ func (c *catalog) list(ctx context.Context, filter store.KeyFilter, page store.P
 	if l.end, err = page.Start(); err != nil {
 		return nil, "", err
 	}
-	var yielder pacer.Yielder
-	for done := false; !done; yielder.Yield() {
+	pace := pacer.ForRequest()
+	for {
+		var done bool
 		err := c.use(unlocked(ctx, c.lines), func(t *keytable.Table, p *journal.Progress) (err error) {
 			done, err = l.extend(t, p)
 			return err
@@ -172,6 +173,10 @@ func (c *catalog) list(ctx context.Context, filter store.KeyFilter, page store.P
 		if err != nil {
 			return nil, "", err
 		}
+		if done {
+			break
+		}
+		pace.Step()
 	}
 	if !l.more {
 		return l.records, "", nil

@@ -101,7 +101,7 @@ func TestCatalogMemoryPerKey(t *testing.T) {
 	if race.Detector {
 		t.Skip("the race detector's own memory is in the way")
 	}
-	const n, maxBytes = 200_000, 150 // with a name of 7 characters
+	const n, maxBytes = 200_000, 140 // with a name of 7 characters
 	path := filepath.Join(t.TempDir(), "keys.jsonl")
 	writeKeys(t, path, n)
 	before := heapInUse()

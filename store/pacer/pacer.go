@@ -1,31 +1,59 @@
 // Package pacer keeps long work in the background from delaying the checks.
 package pacer
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // Pacer paces work of many short steps, such as the reading of a large file:
 // after each slice of work it sleeps for as long as the slice took. If it is woken
 // late, the processors are busy, and it sleeps longer: up to eight times as long
 // as the slice. Work that is done within one slice is not delayed.
 type Pacer struct {
+	pace
 	now   func() time.Time
 	sleep func(time.Duration)
 	began time.Time     // of the slice
-	late  time.Duration // how much longer than intended it slept last
+	late  time.Duration // how much later than excused it was woken last
 	steps int
 }
 
-const (
-	slice      = 500 * time.Microsecond
-	clockEvery = 32 // steps; they are some microseconds each
-)
+// pace is how a Pacer divides its work.
+type pace struct {
+	slice   time.Duration
+	every   int           // steps between two looks at the clock
+	excused time.Duration // how late it may be woken where nothing else is to be done
+	weight  int           // of a late wake-up in the next sleep
+}
 
-// New returns a Pacer that goes by the system's clock.
-func New() Pacer { return Pacer{now: time.Now, sleep: time.Sleep} }
+// background is the pace of work that no caller waits for, with steps of some
+// microseconds.
+var background = pace{slice: 500 * time.Microsecond, every: 32, weight: 6}
+
+// request is the pace of work that a caller waits for, with steps of some hundred
+// microseconds. It excuses Go's waiting for the network by milliseconds, which would
+// make a caller wait several times as long on an idle machine.
+var request = pace{slice: time.Millisecond, every: 1, excused: 1200 * time.Microsecond, weight: 2}
+
+// New returns a Pacer of work in the background that goes by the system's clock.
+func New() Pacer { return Pacer{pace: background, now: time.Now, sleep: time.Sleep} }
+
+// ForRequest returns a Pacer of work that a caller waits for, such as a search through
+// all keys.
+func ForRequest() Pacer { return Pacer{pace: request, now: time.Now, sleep: giveWay} }
+
+// giveWay sleeps, and continues after what was ready by then: the scheduler continues
+// first what a timer wakes. A goroutine that only yields would not do, because the
+// scheduler looks for what has arrived from the network when no goroutine is ready.
+func giveWay(d time.Duration) {
+	time.Sleep(d)
+	runtime.Gosched()
+}
 
 // Step is called after each step, and sleeps at the end of a slice.
 func (p *Pacer) Step() {
-	if p.steps++; p.steps%clockEvery != 0 {
+	if p.steps++; p.steps%p.every != 0 {
 		return
 	}
 	now := p.now()
@@ -33,11 +61,11 @@ func (p *Pacer) Step() {
 		p.began = now
 	}
 	worked := now.Sub(p.began)
-	if worked < slice {
+	if worked < p.slice {
 		return
 	}
-	pause := min(worked+6*p.late, 8*worked)
+	pause := min(worked+time.Duration(p.weight)*p.late, 8*worked)
 	p.sleep(pause)
 	p.began = p.now()
-	p.late = p.began.Sub(now) - pause
+	p.late = max(0, p.began.Sub(now)-pause-p.excused)
 }

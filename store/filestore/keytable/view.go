@@ -20,11 +20,11 @@ const fewOfUser = 16 << 10
 
 // View returns the rows for a page of the filter. The order must be up to date.
 func (t *Table) View(f *store.KeyFilter) View {
-	user, known := t.names[f.User]
-	if f.User == "" || !known || len(t.ofUser[user]) > fewOfUser {
+	rows := t.ofUser[t.names[f.User]] // a name that is not known is that of no row
+	if f.User == "" || len(rows) > fewOfUser {
 		return View{t, t.order}
 	}
-	rows := slices.Clone(t.ofUser[user])
+	rows = slices.Clone(rows)
 	slices.SortFunc(rows, t.compare)
 	return View{t, rows}
 }
