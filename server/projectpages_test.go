@@ -131,7 +131,7 @@ func TestReplaceProjectKey(t *testing.T) {
 	c.accepted("what was refused", old, 200)
 	c.accepted("what was refused to a reader", outside["key"].(string), 200)
 	shown := c.page(alice, "POST", "/projects/web/key/replace", sent)
-	c.ok("the new key", shown, 200, "I have stored it", `href="/projects/web"`, "HALFRED_API_KEY", "The old key is refused")
+	c.ok("the new key", shown, 200, "I have stored it", "replace the key once more", `href="/projects/web"`, "HALFRED_API_KEY", "The old key is refused")
 	c.accepted("the new key", shown.secret(), 200)
 	c.accepted("the old key", old, 401)
 	again := c.page(alice, "POST", "/projects/web/key/replace", sent)

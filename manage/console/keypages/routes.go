@@ -128,7 +128,7 @@ func (k key) Changeable() bool {
 // showSecret answers with the page that shows the secret of a key.
 func (a area) showSecret(r *page.Request, title, note string, record *store.KeyRecord, secret authz.Secret) error {
 	head := page.Head{Title: title, Current: a.path, Crumbs: a.crumbs(r, page.Crumb{Text: record.Name})}
-	return r.ShowKey(head, record, secret, note, a.path+"/"+record.ID)
+	return r.ShowKey(head, record, secret, note, a.path+"/"+record.ID, r.LostKey())
 }
 
 // showAgain answers a form that was sent before, whose secret was shown then.

@@ -8,9 +8,9 @@ func (r *Request) GiveFirst() (shown bool, err error) {
 	if err != nil || given.Secret.Empty() {
 		return false, err
 	}
-	note, path := "This is your first API key.", "/me/keys/"+given.Key.ID
+	note, path, lost := "This is your first API key.", "/me/keys/"+given.Key.ID, r.LostKey()
 	if given.Project != "" {
-		note, path = "We created a default project for you. This is its API key.", "/projects/"+given.Project
+		note, path, lost = "We created a default project for you. This is its API key.", "/projects/"+given.Project, LostProjectKey
 	}
-	return true, r.ShowKey(Head{Title: "Welcome to " + r.Title()}, &given.Key, given.Secret, note, path)
+	return true, r.ShowKey(Head{Title: "Welcome to " + r.Title()}, &given.Key, given.Secret, note, path, lost)
 }

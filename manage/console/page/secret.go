@@ -44,19 +44,23 @@ func (r *Request) ShownBefore(head Head, what, path, lost string) error {
 	return r.Render(r.shared, "again.html", head, struct{ What, Path, Lost string }{what, path, lost})
 }
 
-// ShowKey is ShowSecret for the secret of a key.
-func (r *Request) ShowKey(head Head, k *store.KeyRecord, secret authz.Secret, note, path string) error {
+// ShowKey is ShowSecret for the secret of a key; lost says what to do if it was not stored.
+func (r *Request) ShowKey(head Head, k *store.KeyRecord, secret authz.Secret, note, path, lost string) error {
 	usable := ""
 	if len(k.Paths) > 0 {
 		usable = k.Paths[0]
 	}
 	return r.ShowSecret(head, Secret{
-		Heading: k.Name, Label: r.Words().Key, Warning: r.Words().Warning, Value: secret, Note: note, Path: path, Lost: r.LostKey(),
+		Heading: k.Name, Label: r.Words().Key, Warning: r.Words().Warning, Value: secret, Note: note, Path: path, Lost: lost,
 		Try: r.Words().Try(secret.Reveal(), r.Settings().APIURL, usable), Facts: r.factsOf(k),
 	})
 }
 
-// LostKey says what to do about a key whose secret was not stored.
+// LostProjectKey says what to do about a project's key that was not stored, on the page of the
+// project.
+const LostProjectKey = "replace the key once more: you get a new one, and the lost one is refused."
+
+// LostKey says what to do about a key whose secret was not stored, on the page of the key.
 func (r *Request) LostKey() string {
 	if r.Words().Replace == "" {
 		return "delete the " + r.Words().Key + ", and create another one."

@@ -145,7 +145,7 @@ func (p pages) replaceKey(r *page.Request) error {
 	case err != nil:
 		return err
 	case again || secret.Empty():
-		return r.ShownBefore(found.head("The key was already shown", "Key"), made.Name, found.Path, "replace the key once more: you get a new one, and the lost one is refused.")
+		return r.ShownBefore(found.head("The key was already shown", "Key"), made.Name, found.Path, page.LostProjectKey)
 	}
-	return r.ShowKey(found.head("Your new key", "Your new key"), &record, secret, "The old key is refused from now on.", found.Path)
+	return r.ShowKey(found.head("Your new key", "Your new key"), &record, secret, "The old key is refused from now on.", found.Path, page.LostProjectKey)
 }

@@ -52,5 +52,5 @@ func (p pages) createKey(r *page.Request) error {
 	case again || secret.Empty():
 		return r.ShownBefore(u.head("The key was already shown", before.Name), before.Name, back, r.LostKey())
 	}
-	return r.ShowKey(u.head(r.Words().Created, r.Words().Created), &made, secret, "", back)
+	return r.ShowKey(u.head(r.Words().Created, r.Words().Created), &made, secret, "", back, r.LostKey())
 }
