@@ -1,7 +1,7 @@
 # README.md explains the targets. They need Go. `run` and `test` also need Python 3 with
 # pip, because Envoy comes from a PyPI package. `test` also needs a C compiler for the race
-# detector, npm for axe-core, and curl, nginx, HAProxy, Redis, Postgres, Prometheus, buildah
-# and Chromium, which it installs if it may.
+# detector, npm for axe-core and an OpenID provider, and curl, nginx, HAProxy, Redis, Postgres,
+# Prometheus, buildah and Chromium, which it installs if it may.
 
 # The linters are tools of a separate module, because its go.sum is several times as long as
 # Keyward's. actionlint does not compile with the YAML library that golangci-lint needs.
