@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	pagesEvery  = 10 // per second: twenty operators, each of whom opens a page every two seconds
+	pagesEvery  = 20 // per second
 	maxPageSize = 100_000
 	firstByte   = 100 * time.Millisecond
 )

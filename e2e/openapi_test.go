@@ -19,7 +19,7 @@ var ends = []string{"revoke-key", "revoke-own-key", "rotate-key", "rotate-own-ke
 // a status, a media type and a body that the document has.
 func TestOpenAPIDocument(t *testing.T) {
 	need(t, "Schemathesis")
-	examples := 10
+	examples := 25
 	if os.Getenv("KEYWARD_PROVE") != "" {
 		examples = 1000
 	}

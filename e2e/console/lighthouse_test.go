@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,11 +29,23 @@ var lighthousePages = []string{
 }
 
 // TestLighthouse: each kind of page scores well for performance, accessibility and best
-// practices. `make test` measures in TestPages what these scores come from.
+// practices. In short, each is among those of which TestPages measures what the scores come
+// from.
 func TestLighthouse(t *testing.T) {
-	if !prove.Size(false, true) {
-		t.Skip("make prove ITEM=lighthouse")
+	prove.Size(amongShownPages, rateLighthousePages)(t)
+}
+
+func amongShownPages(t *testing.T) {
+	r := records{key: "KEY", decision: "DECISION"}
+	all := r.all()
+	for _, path := range lighthousePages {
+		if !slices.ContainsFunc(all, func(p shown) bool { return p.path == path }) {
+			t.Errorf("TestPages does not look at %s", path)
+		}
 	}
+}
+
+func rateLighthousePages(t *testing.T) {
 	s := newSite(t, setup{style: "generic", prefix: "kw_"})
 	r := s.fill()
 	tab := s.tab(chromium(t), browser.Window{})

@@ -171,7 +171,7 @@ func (s *site) idOf(name string) string {
 			return fields[0]
 		}
 	}
-	s.t.Fatalf("there is no key %s", name)
+	s.t.Fatalf("key %s is not in the list", name)
 	return ""
 }
 
