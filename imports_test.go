@@ -53,7 +53,7 @@ var allowed = map[string][]string{
 	"store/storecopy":              {"keyward/apikey", "keyward/store/filestore", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/postgres", "keyward/usage"},
 	"store/replica":                {"keyward/apikey", "keyward/store", "keyward/store/filestore/fileheader", "keyward/store/journal", "keyward/store/journal/filesystem", "keyward/store/jsonline"},
 	"keyindex":                     {"golang.org/x/sys/", "golang.org/x/text/unicode/norm", "keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/store", "keyward/store/pacer"},
-	"verifier":                     {"github.com/golang-jwt/jwt/v5", "keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson"},
+	"verifier":                     {"github.com/golang-jwt/jwt/v5", "keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/chars", "keyward/keyindex", "keyward/store", "keyward/store/oauth", "keyward/verifier/admission", "keyward/verifier/fingerprint", "keyward/verifier/jwks", "keyward/verifier/login", "keyward/verifier/strictjson"},
 	"verifier/admission":           {},
 	"verifier/fingerprint":         {"keyward/cache"},
 	"verifier/login":               {"keyward/authz", "keyward/authz/urlpath", "keyward/cache", "keyward/keyindex", "keyward/passwordhash", "keyward/verifier/fingerprint", "keyward/verifier/password"},
@@ -112,6 +112,8 @@ var allowed = map[string][]string{
 	"manage/denials":               {"keyward/apikey", "keyward/authz", "keyward/explain"},
 	"manage/state":                 {"golang.org/x/sys/", "keyward/apikey", "keyward/authz", "keyward/store/postgres/database", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 	"manage/refusals":              {"keyward/authz", "keyward/store/audit"},
+	"manage/signingkeys":           {"keyward/store/journal/filesystem"},
+	"manage/signingkeys/pgkeys":    {"github.com/jackc/pgx/v5", "keyward/authz", "keyward/manage/signingkeys", "keyward/store/postgres/database"},
 	"manage/console/operatorpages": {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/console/page", "keyward/manage/denials", "keyward/manage/fault", "keyward/manage/input", "keyward/store", "keyward/store/audit"},
 	"manage/console/tokenpages":    {"keyward/authz", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/console/page", "keyward/manage/fault", "keyward/manage/input", "keyward/manage/registry", "keyward/store", "keyward/store/audit", "keyward/store/oauth"},
 }
@@ -138,6 +140,7 @@ var forbidden = map[string][]string{
 	"manage/denials":      {"os", "net", "net/http"},
 	"manage/state":        {"net", "net/http", "os/exec"},
 	"manage/refusals":     {"os", "net", "net/http"},
+	"manage/signingkeys":  {"net", "net/http", "os/exec"},
 }
 
 // TestImports compares the imports with the table: a package imports nothing
@@ -177,7 +180,7 @@ func TestImports(t *testing.T) {
 // records, and what serves.
 var (
 	checking = []string{"authz", "policy", "cache", "extauthz", "verifier", "keyindex"}
-	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/filestore/fileheader", "store/importer", "store/journal", "store/postgres", "store/postgres/usagetable", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/mergepatch", "manage/problem", "manage/keptanswer", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/linking", "manage/oidclogin", "manage/session", "manage/state"}
+	managing = []string{"store/auditindex", "store/filestore", "store/filestore/keytable", "store/filestore/fileheader", "store/importer", "store/journal", "store/postgres", "store/postgres/usagetable", "config", "server", "usage", "admin", "manage", "manage/access", "manage/account", "manage/denials", "manage/fault", "manage/mergepatch", "manage/problem", "manage/keptanswer", "manage/refusals", "manage/registry", "manage/api", "manage/client", "manage/linking", "manage/oidclogin", "manage/session", "manage/signingkeys", "manage/state"}
 )
 
 // TestCheckingCannotReachManaging follows the imports of this module.

@@ -58,6 +58,21 @@ func (s Scopes) Contains(wanted Scopes) bool {
 	return true
 }
 
+// Within returns the scopes that are in the bound too.
+func (s Scopes) Within(bound Scopes) Scopes {
+	if bound.Contains(s) {
+		return s
+	}
+	var kept []string
+	for _, name := range s.Names() {
+		if _, found := slices.BinarySearch(bound.Names(), name); found {
+			kept = append(kept, name)
+		}
+	}
+	within, _ := ParseScopes(kept) // which were scopes before
+	return within
+}
+
 // Names returns the scopes in order. The caller must not change the slice.
 func (s Scopes) Names() []string {
 	if s.set == nil {

@@ -67,6 +67,7 @@ type Config struct {
 	Usage          Usage
 	State          State
 	Console        Console
+	Issuer         Issuer
 	RateLimits     RateLimits
 	Tracing        Tracing
 	Log            Log
@@ -85,11 +86,12 @@ type Config struct {
 type Listen struct {
 	GRPC, HTTP, Admin string
 	Console           string // the console and the management API
+	Issuer            string // logins, and the tokens that come of them
 }
 
 // TLS has the certificates of each listener.
 type TLS struct {
-	GRPC, HTTP, Admin, Console KeyPair
+	GRPC, HTTP, Admin, Console, Issuer KeyPair
 }
 
 // KeyPair names the files of one listener. The zero KeyPair means no TLS.
@@ -202,6 +204,9 @@ func Default() *Config {
 		Store:             Store{Keep: defaultKeep},
 		Audit:             Audit{Keep: 400 * 24 * time.Hour},
 		Console:           Console{Style: ConsoleGeneric, Session: Session{Idle: 30 * time.Minute, Max: 12 * time.Hour}, OIDC: OIDC{UserClaim: "sub"}},
+		Issuer: Issuer{
+			Algorithm: "ES256", KeysDir: "signing-keys", PublishBefore: 10 * time.Minute, RotateEvery: 30 * 24 * time.Hour, AccessTTL: time.Hour, RefreshTTL: 30 * 24 * time.Hour,
+		},
 		RateLimits: RateLimits{
 			ByMethod: map[authz.AuthMethod]ratelimit.Spec{}, OnStoreFailure: failover.FailLocal, Replicas: 1, Timeout: 20 * time.Millisecond, Buckets: 1_000_000,
 		},

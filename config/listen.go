@@ -16,12 +16,13 @@ func (d *decoder) listen(v strictyaml.Value, l *Listen) {
 		{"http", d.Checked(&l.HTTP, validAddress)},
 		{"admin", d.Checked(&l.Admin, validAddress)},
 		{"console", d.Checked(&l.Console, validAddress)},
+		{"issuer", d.Checked(&l.Issuer, validAddress)},
 	})
-	if l.GRPC == "" && l.HTTP == "" && l.Console == "" {
+	if l.GRPC == "" && l.HTTP == "" && !l.Managing() {
 		d.Warn(v.Line, "listen: neither grpc nor http, so that no proxy can ask")
 	}
 	named := map[string]string{}
-	for _, each := range []struct{ name, address string }{{"grpc", l.GRPC}, {"http", l.HTTP}, {"admin", l.Admin}, {"console", l.Console}} {
+	for _, each := range []struct{ name, address string }{{"grpc", l.GRPC}, {"http", l.HTTP}, {"admin", l.Admin}, {"console", l.Console}, {"issuer", l.Issuer}} {
 		if each.address == "" || strings.HasSuffix(each.address, ":0") {
 			continue
 		}
@@ -60,6 +61,7 @@ func (d *decoder) tls(v strictyaml.Value, cfg *Config) {
 		{"http", func(v strictyaml.Value) { d.keyPair(v, &cfg.TLS.HTTP, cfg.Listen.HTTP) }},
 		{"admin", func(v strictyaml.Value) { d.keyPair(v, &cfg.TLS.Admin, cfg.Listen.Admin) }},
 		{"console", func(v strictyaml.Value) { d.keyPair(v, &cfg.TLS.Console, cfg.Listen.Console) }},
+		{"issuer", func(v strictyaml.Value) { d.keyPair(v, &cfg.TLS.Issuer, cfg.Listen.Issuer) }},
 	})
 }
 

@@ -25,6 +25,7 @@ func Parse(file string, data []byte, getenv func(string) (string, bool)) (*Confi
 	if root := d.Document(data, getenv); root != nil {
 		d.config(strictyaml.Value{Node: root}, cfg)
 		d.console(strictyaml.Value{Node: root}, cfg)
+		d.ownIssuer(strictyaml.Value{Node: root}, cfg)
 		d.storeFiles(strictyaml.Value{Node: root}, cfg)
 		d.warnSharedSubjects(strictyaml.Value{Node: root}, cfg)
 	}
@@ -64,6 +65,7 @@ func (d *decoder) config(root strictyaml.Value, cfg *Config) {
 		{"listen", func(v strictyaml.Value) { d.listen(v, &cfg.Listen) }},
 		{"tls", func(v strictyaml.Value) { d.tls(v, cfg) }},
 		{"console", func(v strictyaml.Value) { d.consoleSection(v, &cfg.Console, &cfg.Listen) }},
+		{"issuer", func(v strictyaml.Value) { d.issuerSection(v, &cfg.Issuer, &cfg.Listen) }},
 		{"store", func(v strictyaml.Value) { d.store(v, &cfg.Store) }},
 		{"keys", func(v strictyaml.Value) { d.keys(v, &cfg.Keys) }},
 		{"users", d.Section(strictyaml.Fields{{"file", d.filename(&cfg.Users.File)}})},

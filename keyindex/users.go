@@ -22,6 +22,10 @@ type User struct {
 	Disabled bool         // so is every user whose name is reserved (ReservedUserName) or whose record is not supported
 	Password authz.Secret // the hash, in the form it has in the store; empty: none, as for every service user
 
+	// Gen is the generation of its tokens of Keyward's own issuer: those of an earlier one
+	// have ended.
+	Gen int64
+
 	validSince unixMicros
 	stale      atomic.Bool
 }
@@ -227,6 +231,9 @@ func (s *userSet) user(r *store.UserRecord) (*User, error) {
 	if r.Service {
 		r.Password = ""
 	}
+	if before := s.byName[r.Name]; before != nil { // as with valid_since
+		r.Gen = max(r.Gen, before.Gen)
+	}
 	reserved := store.ReservedUserName(r.Name)
 	if reserved && s.byName[r.Name] == nil {
 		s.reserved++
@@ -234,6 +241,6 @@ func (s *userSet) user(r *store.UserRecord) (*User, error) {
 	}
 	return &User{
 		Name: r.Name, Paths: paths, Scopes: scopes, Disabled: r.Disabled || reserved,
-		Password: authz.NewSecret(r.Password), validSince: unixMicrosOf(r.ValidSince),
+		Password: authz.NewSecret(r.Password), Gen: r.Gen, validSince: unixMicrosOf(r.ValidSince),
 	}, nil
 }

@@ -115,14 +115,32 @@ func (s *Service) createRevocation(ctx context.Context, a access.Actor, r store.
 	}
 	target := r.TokenID + r.SessionID + r.Subject
 	if err == nil {
-		err = s.editRevocations(ctx, a, func(tx store.Tx[store.Revocation]) error {
-			r.At, r.By, r.Via = s.Now().UTC(), a.Name(), a.Via()
-			tx.Put(&r, a.Entry(audit.RevocationCreate, target, changes.Revocation(&r)))
-			return nil
-		})
+		err = s.editRevocations(ctx, a, s.putRevocation(a, &r, target))
 	}
 	if err := s.finish(ctx, a, audit.RevocationCreate, target, r.Seq, err); err != nil {
 		return store.Revocation{}, err
 	}
 	return r, nil
+}
+
+func (s *Service) putRevocation(a access.Actor, r *store.Revocation, target string) func(store.Tx[store.Revocation]) error {
+	return func(tx store.Tx[store.Revocation]) error {
+		r.At, r.By, r.Via = s.Now().UTC(), a.Name(), a.Via()
+		tx.Put(r, a.Entry(audit.RevocationCreate, target, changes.Revocation(r)))
+		return nil
+	}
+}
+
+// EndTokens ends the tokens with the sid, for the issuer: the actor is their user, who has
+// shown the refresh token. All of them have expired at the time until.
+func (s *Service) EndTokens(ctx context.Context, a access.Actor, sid string, until time.Time, reason string) error {
+	r, err := store.RevocationOfSession(sid)
+	if err == nil && s.RevocationEditor == nil {
+		err = errNoRevocations
+	}
+	if err == nil {
+		r.Until, r.Reason = until.UTC(), reason
+		err = changing(ctx, s, s.RevocationEditor, s.putRevocation(a, &r, sid))
+	}
+	return s.finish(ctx, a, audit.RevocationCreate, sid, r.Seq, err)
 }

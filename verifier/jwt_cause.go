@@ -34,6 +34,8 @@ const (
 	RuleSid       Rule = "sid"       // a text
 	RuleClientID  Rule = "client_id" // a text
 	RuleRequired  Rule = "required"  // all claims of RFC 9068 are present
+	RuleSubKind   Rule = "sub_kind"  // a user, in a token of Keyward's own issuer
+	RuleGen       Rule = "gen"       // a whole number, in a token of Keyward's own issuer
 	RuleCnf       Rule = "cnf"       // not bound to a key of the sender
 	RuleSignature Rule = "signature" // made by the key
 	RuleScope     Rule = "scope"     // scopes, in a text or a list
@@ -44,7 +46,7 @@ const (
 // Rules returns all rules.
 func Rules() []Rule {
 	return []Rule{RuleForm, RuleHeader, RuleCrit, RuleZip, RuleB64, RuleCty, RuleAlg, RuleTyp, RuleKid, RulePayload, RuleIss, RuleExp, RuleNbf, RuleIat,
-		RuleAud, RuleSubject, RuleJti, RuleSid, RuleClientID, RuleRequired, RuleCnf, RuleSignature, RuleScope, RuleUse, RuleActive}
+		RuleAud, RuleSubject, RuleJti, RuleSid, RuleClientID, RuleRequired, RuleSubKind, RuleGen, RuleCnf, RuleSignature, RuleScope, RuleUse, RuleActive}
 }
 
 // Cause explains an invalid_token, for the log and for `keyward check`: the

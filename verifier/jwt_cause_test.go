@@ -71,16 +71,25 @@ func badAccessTokens(f *jwtFixture) map[string]string {
 	}
 }
 
+// badOwnTokens returns tokens that break rules of Keyward's own issuer only.
+func badOwnTokens(f *jwtFixture) map[string]string {
+	return map[string]string{
+		`sub_kind: want "user" in sub_kind, got none`:            f.mintOwn(map[string]any{"sub_kind": nil}),
+		"gen: want a whole number, from 0, in gen, got a number": f.mintOwn(map[string]any{"gen": -1}),
+	}
+}
+
 // TestCauses checks that each cause says what the rule requires and what kind
 // of value was found, and contains no text of the token.
 func TestCauses(t *testing.T) {
 	plain := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"RS256", "ES256", "EdDSA"} })
 	access := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
+	own, _ := ownFixture(t)
 	seen := map[verifier.Rule]bool{verifier.RuleUse: true, verifier.RuleActive: true} // see TestIntrospectionCauses
 	for _, kind := range []struct {
 		*jwtFixture
 		tokens map[string]string
-	}{{plain, badTokens(plain)}, {access, badAccessTokens(access)}} {
+	}{{plain, badTokens(plain)}, {access, badAccessTokens(access)}, {own, badOwnTokens(own)}} {
 		for want, token := range kind.tokens {
 			seen[expectCause(t, kind.JWT, token, want)] = true
 		}

@@ -20,6 +20,7 @@ type jwtClaims struct {
 	hasScopes           bool
 	expires             time.Time // whole seconds
 	notBefore, issuedAt time.Time // zero: not given
+	own                 ownClaims
 }
 
 // checkClaims does the cheap checks on the claims, in outline or in full. A
@@ -69,6 +70,11 @@ func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, *Cau
 	if cause := i.readSubject(&c, members); cause != nil {
 		return jwtClaims{}, cause
 	}
+	if i.Own {
+		if cause := c.own.read(members); cause != nil {
+			return jwtClaims{}, cause
+		}
+	}
 	var scope any
 	if scope, c.hasScopes = i.scope.lookup(members); c.hasScopes {
 		var ok bool
@@ -102,7 +108,7 @@ func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 	if store.ReservedUserName(c.subject) {
 		return causeReserved
 	}
-	if i.subject.name == "sub" && c.subject == c.client {
+	if i.subject.name == "sub" && c.subject == c.client && !i.Own { // whose tokens say what the subject is
 		c.subject = ""
 	}
 	if i.Users && c.subject == "" {

@@ -30,6 +30,10 @@ type JWTIssuer struct {
 	Leeway      time.Duration // for clock differences; 0: none
 	MaxLifetime time.Duration // from now and from iat until exp; must be positive
 	Users       bool          // subjects are users, who must exist and be enabled, and whose paths apply
+
+	// Own is Keyward's own issuer, whose AuthMethod is AuthMethodOAuth and whose subjects are
+	// Users. Its tokens have claims that other issuers' have not: see ownClaims.
+	Own bool
 }
 
 // jwtIssuer is a validated JWTIssuer.
@@ -48,6 +52,8 @@ func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
 		return nil, errors.New("its tokens must be JWTs or OAuth access tokens")
 	case c.Issuer == "" || c.Keys == nil || len(c.Algorithms) == 0:
 		return nil, errors.New("it needs an iss, keys and algorithms")
+	case c.Own && (c.AuthMethod != authz.AuthMethodOAuth || !c.Users):
+		return nil, errors.New("the tokens of Keyward's own issuer must be access tokens of users")
 	case c.Leeway < 0 || c.MaxLifetime <= 0:
 		return nil, errors.New("leeway must not be negative, and the maximum lifetime must be positive")
 	case slices.Contains(c.Audiences, ""):

@@ -22,6 +22,7 @@ type jwtToken struct {
 	user      *keyindex.User // nil if subjects are not users
 
 	inheritScopes bool // the token names no scopes, so the user's apply
+	own           ownClaims
 
 	jti, sid string
 	issuedAt time.Time // the earliest possible time, see earliestIssue; zero: unknown
@@ -51,6 +52,9 @@ func (i *jwtIssuer) newToken(c *jwtClaims, key *jwks.Key) *jwtToken {
 		}
 	}
 	t.inheritScopes = i.Users && !c.hasScopes
+	if i.Own {
+		t.own, t.principal.AuthMethod = c.own, ownAuthMethod(c.client)
+	}
 	return t
 }
 
@@ -122,13 +126,26 @@ func (j *JWT) admit(t *jwtToken) error {
 	if !ok || user.Disabled {
 		return &authz.CredentialError{Reason: authz.DisabledUser, Principal: t.principal}
 	}
-	if !user.Since(t.issuedAt) { // a token of a deleted user, whose name was given to another
+	if t.ended(user) {
 		return &authz.CredentialError{Reason: authz.RevokedToken, Principal: t.principal}
 	}
 	t.user = user
 	t.principal.UserPaths = user.Paths
-	if t.inheritScopes {
+	switch {
+	case t.inheritScopes:
 		t.principal.Scopes = user.Scopes
+	case t.issuer.Own: // a scope that was taken from the user is taken from its tokens
+		t.principal.Scopes = t.principal.Scopes.Within(user.Scopes)
 	}
 	return nil
+}
+
+// ended reports whether the token is that of a deleted user, whose name was given to another,
+// or ended with all that its user had. Keyward's own tokens say so to the token, and those of
+// others to the second.
+func (t *jwtToken) ended(user *keyindex.User) bool {
+	if t.issuer.Own {
+		return user.Gen != t.own.gen
+	}
+	return !user.Since(t.issuedAt)
 }

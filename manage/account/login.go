@@ -16,7 +16,7 @@ import (
 // session of the cookie that the client presented ends. A password that is not accepted
 // is Invalid, whatever the reason is, and is counted for the client's address.
 func (s *Service) Login(ctx context.Context, call access.Call, user string, password, presented authz.Secret) (authz.Secret, error) {
-	r, proved, err := s.prove(ctx, call, user, password)
+	r, proved, err := s.Prove(ctx, call, user, password)
 	if err != nil {
 		return authz.Secret{}, err
 	}
@@ -38,7 +38,7 @@ func (s *Service) Reauthenticate(ctx context.Context, a access.Actor, password a
 	case session.Method != state.LoginPassword:
 		return authz.Secret{}, access.Actor{}, fault.Refuse(fault.Forbidden, "the session did not begin by a password: log in again")
 	}
-	r, proved, err := s.prove(ctx, a.Call(), a.User(), password)
+	r, proved, err := s.Prove(ctx, a.Call(), a.User(), password)
 	if err != nil {
 		return authz.Secret{}, access.Actor{}, err
 	}
@@ -62,9 +62,9 @@ func (s *Service) ByProvider(ctx context.Context, a access.Actor) (bool, error) 
 	return session.Method == state.LoginOIDC, asStateError(err)
 }
 
-// prove returns the record of the user whose password this is, and when that was so:
+// Prove returns the record of the user whose password this is, and when that was so:
 // what ends the user's sessions later ends one that begins then.
-func (s *Service) prove(ctx context.Context, call access.Call, user string, password authz.Secret) (r store.UserRecord, proved time.Time, err error) {
+func (s *Service) Prove(ctx context.Context, call access.Call, user string, password authz.Secret) (r store.UserRecord, proved time.Time, err error) {
 	if s.CheckPassword == nil {
 		return r, proved, fault.Refuse(fault.Forbidden, "no user logs in by a password here")
 	}

@@ -21,6 +21,7 @@ type DB struct {
 	Sessions    Sessions
 	Codes       Codes
 	Idempotency Idempotency
+	Grants      Grants
 
 	now     func() time.Time
 	rand    io.Reader
@@ -42,6 +43,7 @@ func newDB(idle, longest time.Duration, now func() time.Time, random io.Reader) 
 	db.Sessions = Sessions{db, idle, longest}
 	db.Codes = Codes{db}
 	db.Idempotency = Idempotency{db}
+	db.Grants = Grants{db}
 	return db
 }
 

@@ -289,7 +289,7 @@ func TestJunkIsNotLookedUp(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsStored: neither a cookie nor a code stands in the file.
+// TestNoSecretIsStored: neither a cookie nor a code nor a refresh token stands in the file.
 func TestNoSecretIsStored(t *testing.T) {
 	path := statePath(t)
 	db := openFileAt(t, path)
@@ -297,10 +297,12 @@ func TestNoSecretIsStored(t *testing.T) {
 	want(t, "create", err, nil)
 	code, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 	want(t, "issue", err, nil)
+	f := newFamily(t, db, newClock())
+	next := f.next(f.token)
 	for _, name := range []string{path, path + "-wal", path + ".lock"} {
 		content, err := os.ReadFile(name)
 		want(t, "read", err, nil)
-		for _, secret := range []authz.Secret{cookie, code} {
+		for _, secret := range []authz.Secret{cookie, code, f.token, next} {
 			raw, err := tokenEncoding.DecodeString(secret.Reveal())
 			want(t, "decode", err, nil)
 			if bytes.Contains(content, []byte(secret.Reveal())) || bytes.Contains(content, raw) {

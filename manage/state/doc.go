@@ -1,10 +1,10 @@
 // Package state stores what the managing half must remember and what is not a
-// record: console sessions, one-time codes, and which requests with an
-// Idempotency-Key were done. It decides nothing about permission: its caller
+// record: console sessions, one-time codes, which requests with an
+// Idempotency-Key were done, and what logins were granted with their refresh tokens. It decides nothing about permission: its caller
 // compares a session with the user's current record, and knows whether a code
 // may still be used for its purpose.
 //
-// No secret is stored. Session cookies and codes have 256 random bits, so their
+// No secret is stored. Session cookies, codes and refresh tokens have 256 random bits, so their
 // SHA-256 is looked up and never compared. Nothing that a client without
 // credentials does adds a row.
 //

@@ -251,18 +251,20 @@ func testUnstorableTexts(t *testing.T, newPlace newPlace) {
 	}
 }
 
-// TestNoSecretIsInTheDatabase: neither a cookie nor a code is in a table.
+// TestNoSecretIsInTheDatabase: neither a cookie nor a code nor a refresh token is in a table.
 func TestNoSecretIsInTheDatabase(t *testing.T) {
 	shared := newDatabase(t)
 	db := shared.open(t, nil)
 	_, cookie := login(t, db, Login{User: "ada"})
 	code, _, err := db.Codes.Issue(t.Context(), 0, PurposePassword, "ada", "v1", time.Hour)
 	want(t, "issue", err, nil)
+	f := newFamily(t, db, newClock())
+	next := f.next(f.token)
 	conn := postgrestest.Connect(t, shared.database)
-	for _, table := range []string{"state_session", "state_code", "state_idempotency"} {
+	for _, table := range []string{"state_session", "state_code", "state_idempotency", "state_grant", "state_refresh"} {
 		var content string
 		want(t, table, conn.QueryRow(t.Context(), fmt.Sprintf(`SELECT coalesce(string_agg(row::text, ' '), '') FROM %s AS row`, table)).Scan(&content), nil)
-		for _, secret := range []string{cookie.Reveal(), code.Reveal()} {
+		for _, secret := range []string{cookie.Reveal(), code.Reveal(), f.token.Reveal(), next.Reveal()} {
 			if strings.Contains(content, secret) || strings.Contains(content, fmt.Sprintf("%x", secret)) {
 				t.Errorf("%s has a secret", table)
 			}

@@ -65,6 +65,29 @@ CREATE TABLE entry (
 	one INTEGER PRIMARY KEY CHECK (one = 1), -- there is one row
 	seq INTEGER NOT NULL -- of the audit log's entry of the last change
 ) STRICT;
+`, `
+CREATE TABLE "grant" (
+	id      TEXT PRIMARY KEY,
+	user    TEXT NOT NULL,
+	client  TEXT NOT NULL,
+	scopes  TEXT NOT NULL, -- JSON
+	gen     INTEGER NOT NULL,
+	address TEXT NOT NULL,
+	began   INTEGER NOT NULL,
+	expires INTEGER NOT NULL -- of its latest refresh token
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grant_user ON "grant" (user, client, began);
+CREATE INDEX grant_expires ON "grant" (expires);
+
+CREATE TABLE refresh (
+	hash      BLOB PRIMARY KEY,
+	grant_id  TEXT NOT NULL,
+	expires   INTEGER NOT NULL,
+	used      INTEGER, -- NULL: not yet
+	successor BLOB     -- encrypted under the token
+) STRICT, WITHOUT ROWID;
+CREATE INDEX refresh_grant ON refresh (grant_id);
+CREATE INDEX refresh_expires ON refresh (expires);
 `}
 
 // busyRetry is how long to wait before a file that another process has locked is

@@ -15,8 +15,12 @@ const sweepBatch = 500
 // open calls it every few minutes.
 func (db *DB) Sweep(ctx context.Context) error {
 	now := toMillis(db.now())
-	for _, table := range []string{"state_session", "state_code", "state_idempotency"} {
-		statement := fmt.Sprintf(`DELETE FROM %[1]s WHERE hash IN (SELECT hash FROM %[1]s WHERE expires <= ?1 LIMIT ?2)`, table)
+	for _, table := range []string{"state_session", "state_code", "state_idempotency", "state_refresh", "state_grant"} {
+		key := "hash"
+		if table == "state_grant" {
+			key = "id"
+		}
+		statement := fmt.Sprintf(`DELETE FROM %[1]s WHERE %[2]s IN (SELECT %[2]s FROM %[1]s WHERE expires <= ?1 LIMIT ?2)`, table, key)
 		if err := db.sweep(ctx, statement, now, sweepBatch); err != nil {
 			return fmt.Errorf("removing expired rows of %s: %w", table, err)
 		}

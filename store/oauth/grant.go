@@ -15,6 +15,10 @@ const (
 	ClientCredentials Grant = "client_credentials"
 )
 
+// LoginClient is the client_id of tokens that a user got by a login with name and password,
+// without any client. The ids of clients begin with c_.
+const LoginClient = "login"
+
 // Grants returns all grants.
 func Grants() []Grant { return []Grant{AuthorizationCode, RefreshToken, ClientCredentials} }
 

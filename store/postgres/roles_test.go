@@ -29,10 +29,12 @@ func TestRoles(t *testing.T) {
 		"keyward_writer": {
 			`DELETE FROM journal`, `UPDATE journal SET line = ''`, `TRUNCATE journal`, `DELETE FROM audit`, `UPDATE audit SET actor = ''`, `DELETE FROM key_record`,
 			`DELETE FROM key_secret`, `UPDATE key_secret SET key_id = ''`, `DELETE FROM revocation`, `UPDATE revocation SET line = ''`, `UPDATE meta SET pepper = ''`,
+			`UPDATE signing_key SET id = ''`, `DELETE FROM signing_set`,
 			`UPDATE meta SET epoch = gen_random_uuid()`, `CREATE TABLE t ()`, `DROP TABLE journal`, `SELECT * FROM goose_db_version`,
 		},
 		"keyward_replica": {
-			`SELECT * FROM state_session`, `SELECT * FROM state_code`, `SELECT * FROM state_idempotency`, `SELECT * FROM state_entry`, `DELETE FROM state_session`,
+			`SELECT * FROM state_session`, `SELECT * FROM state_code`, `SELECT * FROM state_idempotency`, `SELECT * FROM state_entry`, `SELECT * FROM state_grant`, `SELECT * FROM state_refresh`, `DELETE FROM state_session`,
+			`SELECT * FROM signing_key`, `SELECT * FROM signing_set`, `DELETE FROM signing_key`, `UPDATE signing_set SET version = 1`,
 			`SELECT * FROM audit`, `SELECT * FROM key_secret`, `SELECT * FROM key_record`, `SELECT * FROM user_record`, `INSERT INTO journal SELECT * FROM journal`,
 			`UPDATE meta SET last_seq = 0`, `DELETE FROM journal`, `UPDATE snapshot SET line = ''`, `CREATE TABLE t ()`, `SELECT * FROM goose_db_version`,
 			`UPDATE meta SET epoch = gen_random_uuid()`, `UPDATE replica_lost SET login = 'another'`,

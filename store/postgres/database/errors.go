@@ -37,6 +37,13 @@ func IsDenied(err error) bool {
 	return errors.As(err, &refused) && refused.Code == insufficientPrivilege
 }
 
+// IsMissingTable reports whether the database lacks a table, as a schema does that was not
+// migrated yet.
+func IsMissingTable(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == undefinedTable
+}
+
 // Failed returns the error of a statement as one of this package. One of a caller that
 // has given up stays what it is. A nil error stays nil.
 func Failed(ctx context.Context, err error) error {
