@@ -68,7 +68,7 @@ func (s *Service) Login(ctx context.Context, call access.Call, user string, pass
 	if err != nil {
 		return Tokens{}, unavailable(err)
 	}
-	return s.tokens(ctx, &r, grant, refresh)
+	return s.tokens(&r, grant, refresh)
 }
 
 // errEnded is a grant whose user has changed the password since, or is disabled or deleted.
@@ -101,7 +101,7 @@ func (s *Service) Refresh(ctx context.Context, call access.Call, token authz.Sec
 	case err != nil:
 		return Tokens{}, unavailable(err)
 	}
-	return s.tokens(ctx, &user, grant, next)
+	return s.tokens(&user, grant, next)
 }
 
 // Logout ends the grant of a refresh token, used or not, and its access tokens. A token that is

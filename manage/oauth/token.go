@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"context"
 	"crypto/rand"
 	"slices"
 	"strings"
@@ -17,7 +16,7 @@ import (
 type Signer interface {
 	// Sign returns a JWT in the compact form (RFC 7515 section 7.1) with the typ in its
 	// header and the claims as JSON.
-	Sign(ctx context.Context, typ string, claims any) (string, error)
+	Sign(typ string, claims any) (string, error)
 }
 
 // typAccessToken is the typ of access tokens (RFC 9068 section 2.1).
@@ -41,10 +40,10 @@ type accessClaims struct {
 
 // tokens signs an access token for the grant, and returns it with its refresh token. A token
 // of a login has the scopes that its user has now.
-func (s *Service) tokens(ctx context.Context, user *store.UserRecord, g state.Grant, refresh authz.Secret) (Tokens, error) {
+func (s *Service) tokens(user *store.UserRecord, g state.Grant, refresh authz.Secret) (Tokens, error) {
 	now := s.Now()
 	expires := now.Add(s.AccessTTL).Truncate(time.Second)
-	text, err := s.Signer.Sign(ctx, typAccessToken, &accessClaims{
+	text, err := s.Signer.Sign(typAccessToken, &accessClaims{
 		Issuer: s.Issuer, Audience: s.Audience, Subject: user.Name, ClientID: g.Client, IssuedAt: now.Unix(), Expires: expires.Unix(),
 		ID: rand.Text(), Session: g.ID, SubKind: "user", Gen: g.Gen, Scope: strings.Join(granted(user.Scopes), " "),
 	})

@@ -1,0 +1,143 @@
+// Package issuer has the keys by which this Keyward signs tokens, and by which its checks
+// verify them: what the configuration says of them, made once and kept up to date.
+package issuer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"keyward/authz"
+	"keyward/config"
+	"keyward/manage/signingkeys"
+	"keyward/manage/signingkeys/pgkeys"
+	"keyward/reuse"
+	"keyward/store/postgres/database"
+	"keyward/verifier/jwks"
+)
+
+// name is that of the component in a generation.
+const name = "issuer"
+
+// How often the keys are read, and how long after that this process may sign: the same in all
+// processes of one store. The files of one machine are read more often, so that a new key waits
+// a shorter time.
+const (
+	readFiles, readDatabase = 5 * time.Second, time.Minute
+	staleAfter              = 10 * time.Minute
+)
+
+// Keys are the issuer's keys. They are a verifier.KeySource.
+type Keys struct {
+	keys *signingkeys.Keys
+	set  atomic.Pointer[jwks.Set]
+	last []byte // the document of the set
+	log  *slog.Logger
+	stop context.CancelFunc
+	done sync.WaitGroup
+}
+
+// inputs are what Keys are made of.
+type inputs struct {
+	config.Issuer
+	db *database.DB // nil: files
+}
+
+// Open returns the keys of the issuer that the configuration has; those of old are kept unless
+// the configuration says something else of them. db is nil without a central store.
+func Open(next, old *reuse.Generation, cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) {
+	return reuse.Or(next, old, name, inputs{*cfg, db}, func() (*Keys, error) { return open(cfg, db, log) })
+}
+
+func open(cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) {
+	storage, every, err := storageOf(cfg, db)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := signingkeys.Open(context.Background(), signingkeys.Config{
+		Storage: storage, Algorithm: signingkeys.Algorithm(cfg.Algorithm), PublishBefore: cfg.PublishBefore, RotateEvery: cfg.RotateEvery, TokenTTL: cfg.AccessTTL,
+		ReadEvery: every, MaxStaleness: staleAfter,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	k := &Keys{keys: keys, log: log, stop: stop}
+	if err := k.publish(); err != nil {
+		stop()
+		return nil, err
+	}
+	k.done.Go(func() { k.maintain(ctx, every) })
+	return k, nil
+}
+
+func storageOf(cfg *config.Issuer, db *database.DB) (signingkeys.Storage, time.Duration, error) {
+	if db == nil {
+		directory, err := signingkeys.OpenDirectory(cfg.KeysDir)
+		return directory, readFiles, err
+	}
+	secret, err := os.ReadFile(cfg.KeysSecretFile)
+	if err != nil {
+		return nil, 0, err
+	}
+	storage, err := pgkeys.New(pgkeys.Config{Database: db, Secret: authz.NewSecret(string(secret))})
+	return storage, readDatabase, err
+}
+
+// maintain keeps the keys up to date until ctx ends.
+func (k *Keys) maintain(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := errors.Join(k.keys.Maintain(ctx), k.publish())
+		if err != nil && ctx.Err() == nil {
+			k.log.Error("issuer: the signing keys are not up to date", "error", err)
+		}
+	}
+}
+
+// publish has the checks verify by the keys that are published now. Tokens that were verified
+// before are verified again where these have changed.
+func (k *Keys) publish() error {
+	document := k.keys.Public()
+	if bytes.Equal(document, k.last) {
+		return nil
+	}
+	set, err := jwks.Parse(document)
+	if err == nil {
+		k.set.Store(set)
+		k.last = document
+	}
+	return err
+}
+
+// Sign implements oauth.Signer.
+func (k *Keys) Sign(typ string, claims any) (string, error) { return k.keys.Sign(typ, claims) }
+
+// Public is the JWKS document.
+func (k *Keys) Public() []byte { return k.keys.Public() }
+
+// Find implements verifier.KeySource.
+func (k *Keys) Find(_ context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
+	return k.set.Load().Find(kid, hasKid, algorithm)
+}
+
+// Contains implements verifier.KeySource.
+func (k *Keys) Contains(key *jwks.Key) bool { return k.set.Load().Contains(key) }
+
+// Close ends the maintenance.
+func (k *Keys) Close() error {
+	k.stop()
+	k.done.Wait()
+	return nil
+}
