@@ -31,7 +31,7 @@ type Issuer struct {
 
 // Bounds of the issuer's times.
 const (
-	maxAccessTTL    = 24 * time.Hour
+	MaxAccessTTL    = 24 * time.Hour
 	longAccessTTL   = time.Hour // beyond which a warning says what it costs
 	minPublish      = time.Minute
 	minRotation     = time.Hour
@@ -39,6 +39,10 @@ const (
 )
 
 var issuerAlgorithms = []string{"ES256", "RS256", "EdDSA"}
+
+// IssuerAlgorithms are those by which tokens may be signed: keys of the one before stay for a
+// while after it was changed.
+func IssuerAlgorithms() []string { return slices.Clone(issuerAlgorithms) }
 
 // TokenAudience is the aud of the tokens.
 func (i *Issuer) TokenAudience() string { return orText(i.Audience, i.URL) }
@@ -52,7 +56,7 @@ func (d *decoder) issuerSection(v strictyaml.Value, i *Issuer, l *Listen) {
 		{"keys_secret_file", d.filename(&i.KeysSecretFile)},
 		{"publish_before", d.Duration(&i.PublishBefore, false)},
 		{"rotate_every", d.Duration(&i.RotateEvery, false)},
-		{"access_token_ttl", func(v strictyaml.Value) { d.atMost(&i.AccessTTL, maxAccessTTL)(v) }},
+		{"access_token_ttl", func(v strictyaml.Value) { d.atMost(&i.AccessTTL, MaxAccessTTL)(v) }},
 		{"refresh_token_ttl", d.Duration(&i.RefreshTTL, false)},
 		{"cookie", d.Checked(&i.Cookie, validCookieName)},
 	})

@@ -11,6 +11,7 @@ import (
 	"keyward/authz"
 	"keyward/authz/urlpath"
 	"keyward/config"
+	"keyward/engine/issuer"
 	"keyward/engine/provider"
 	"keyward/extauthz"
 	"keyward/manage"
@@ -21,6 +22,7 @@ import (
 	"keyward/manage/state"
 	"keyward/reuse"
 	"keyward/store"
+	"keyward/store/postgres/database"
 	"keyward/store/replica"
 	"keyward/verifier"
 	"keyward/verifier/login"
@@ -39,6 +41,9 @@ type console struct {
 	sessions session.Verifier
 	logins   *login.Authenticator
 }
+
+// Issuer returns what the issuer listener serves by; nil without one.
+func (s *Snapshot) Issuer() *issuer.Issuer { return s.issuer }
 
 // Service returns the service that changes keys and users; nil without a console.
 func (s *Snapshot) Service() *manage.Service { return s.console.service }
@@ -89,7 +94,7 @@ func (s *Snapshot) Configuration() (file, shown string, warnings []string) {
 
 // openConsole makes the service over the records.
 func (s *Snapshot) openConsole(old *reuse.Generation) error {
-	if s.cfg.Listen.Console == "" {
+	if !s.cfg.Listen.Managing() {
 		return nil
 	}
 	if err := s.openState(old); err != nil {
@@ -116,7 +121,12 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		Limits:    s, Usage: s.usage.Get, LastUse: s.lastUse(), Observed: observed.Config{Denials: s.env.denials, Current: s, Days: s.usage.Days},
 	})
 	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin), CreateUsers: s.cfg.Console.OIDC.CreateUsers})
-	return nil
+	var db *database.DB
+	if s.central != nil {
+		db = s.central.DB
+	}
+	s.issuer, err = issuer.Open(&s.generation, old, s.cfg, issuer.Parts{Records: s.console.service, Accounts: s.console.accounts, State: s.console.state.DB, Database: db, Log: s.env.logger})
+	return err
 }
 
 // checkPassword returns the stored hash that the user's password matches, within the
@@ -133,7 +143,7 @@ func (s *Snapshot) checkPassword(ctx context.Context, user string, password auth
 // observers as those of other checks, for API keys in Authorization and sessions in
 // their cookie alone.
 func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) error {
-	if s.cfg.Listen.Console == "" {
+	if !s.cfg.Listen.Managing() {
 		return nil
 	}
 	own := keys.(*verifier.APIKey)
@@ -160,6 +170,9 @@ func (s *Snapshot) assembleConsole(keys authz.Verifier, limiter authz.Limiter) e
 			Errors: authz.StyleProblem, Now: time.Now, Overrides: extauthz.NewOverrides(checker.Overrides()),
 			Challenge: extauthz.Challenge{Realm: "keyward", Schemes: authz.NewSchemeSet(authz.SchemeBearer)},
 		},
+	}
+	if s.issuer != nil { // which answers as the API does
+		s.issuer.Handler = extauthz.Handler{Checker: checker, Trusted: s.cfg.TrustedProxies, Renderer: rendererOf(s.cfg, checker)}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
+	"keyward/engine/issuer"
 	"keyward/reuse"
 	"keyward/verifier"
 	"keyward/verifier/fingerprint"
@@ -41,8 +42,8 @@ func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) 
 			chain = append(chain, passwords)
 		}
 	}
-	if len(s.cfg.JWT) > 0 {
-		tokens, err := s.verifierFor(verifierJWT, old, s.cfg.JWT, s.tokens)
+	if len(s.cfg.JWT) > 0 || s.issuer != nil {
+		tokens, err := s.verifierFor(verifierJWT, old, tokenRules{s.cfg.JWT, s.issuer.Rules()}, s.tokens)
 		if err != nil {
 			return nil, err
 		}
@@ -61,6 +62,12 @@ func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) 
 		chain = append(chain, opaque)
 	}
 	return chain, nil
+}
+
+// tokenRules are what the verifier of JWTs is made of.
+type tokenRules struct {
+	issuers []config.JWT
+	own     issuer.Rules
 }
 
 // keyRules are the part of the configuration that the verifier of API keys has.
@@ -109,6 +116,9 @@ func (s *Snapshot) tokens(v *verifierEntry) error {
 			Keys: s.keySources[keySourceIDOf(t)], SubjectClaim: t.SubjectClaim, ScopeClaim: t.ScopeClaim,
 			Leeway: t.Leeway, MaxLifetime: t.MaxLifetime, Users: t.Users,
 		})
+	}
+	if s.issuer != nil {
+		cfg.Issuers = append(cfg.Issuers, s.issuer.Tokens())
 	}
 	v.Verifier, err = verifier.NewJWT(cfg)
 	return err

@@ -84,7 +84,7 @@ func Start(opts Options) (*Engine, error) {
 		logger: opts.Logger, version: opts.Version, hashCommand: opts.HashCommand, gate: admission.New(admission.Config{}),
 		observers: opts.Observers, denialObserver: opts.DenialObserver, dryRun: opts.DryRun,
 	}}
-	if opts.Config.Listen.Console != "" && e.env.denialObserver == nil {
+	if opts.Config.Listen.Managing() && e.env.denialObserver == nil {
 		e.env.denials = denials.New(denials.Config{})
 		e.env.denialObserver = e.env.denials.Observer
 	}

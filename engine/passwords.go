@@ -60,7 +60,7 @@ func (s *Snapshot) passwords(v *verifierEntry) error {
 
 // verifiesPasswords reports whether checks take passwords, or the console does.
 func (s *Snapshot) verifiesPasswords() bool {
-	return s.cfg.Passwords || s.cfg.Listen.Console != "" && !s.env.dryRun
+	return s.cfg.Passwords || s.cfg.Listen.Managing() && !s.env.dryRun
 }
 
 // dummyHashes returns hashes for unknown users: with the parameters of the file's,

@@ -10,6 +10,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/engine/central"
+	"keyward/engine/issuer"
 	"keyward/extauthz"
 	"keyward/manage/denials"
 	"keyward/policy"
@@ -43,6 +44,7 @@ type Snapshot struct {
 
 	limiter *ratelimit.Limiter // nil in a dry run
 	console console            // empty without one
+	issuer  *issuer.Issuer     // nil without one
 	rules   authz.Config       // what decides, without verifier, limits and observers
 	handler extauthz.Handler
 }

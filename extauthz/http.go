@@ -18,7 +18,8 @@ const (
 	forwardPath = "/authz/forward"
 	envoyPath   = "/authz/envoy"
 	denialPath  = "/authz/denial"
-	verifyPath  = "/v1/auth/verify"
+	// VerifyPath is where callers inspect their own credential.
+	VerifyPath = "/v1/auth/verify"
 )
 
 // HTTP answers checks over HTTP, callers that inspect their own credential, and
@@ -54,7 +55,7 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		handler.serveCheck(w, hr, r, p)
 	case path == denialPath:
 		handler.replayDenial(w, hr, r)
-	case path == verifyPath:
+	case path == VerifyPath:
 		handler.verify(w, hr, r)
 	default:
 		handler.serveMetadata(w, hr, path)

@@ -63,7 +63,7 @@ func newVerifyHandlerBehind(t *testing.T, hops int, v authz.Verifier, https bool
 }
 
 func sendVerify(handler *Handler, method, remote string, headers ...string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, verifyPath, nil)
+	r := httptest.NewRequest(method, VerifyPath, nil)
 	r.RemoteAddr = remote
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Add(headers[i], headers[i+1])

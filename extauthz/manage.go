@@ -24,6 +24,11 @@ func (h *Handler) CheckManageSecret(ctx context.Context, r *authz.Request, hr *h
 	return h.Checker.AuthenticateSecret(ctx, r, secret, v)
 }
 
+// Deny answers with a decision of CheckManageSecret that denies.
+func (h *Handler) Deny(w http.ResponseWriter, r *authz.Request, d *authz.Decision) {
+	h.Renderer.Denial(r, d).write(w)
+}
+
 // ReadManage fills in r from the request, without a check, and returns its client.
 func (h *Handler) ReadManage(r *authz.Request, hr *http.Request) authz.RawAddress {
 	h.fill(r, hr)

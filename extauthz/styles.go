@@ -126,7 +126,7 @@ func haloMessage(r *authz.Request, d *authz.Decision) string {
 		switch {
 		case d.Reason == authz.NoCredential:
 			return "Authentication required"
-		case r.UsesBasicAuth():
+		case r.UsesBasicAuth(), d.Reason == authz.WrongPassword:
 			return "Invalid username or password"
 		default:
 			return "Invalid or expired token"

@@ -35,7 +35,7 @@ func connectionsOf(name string) int {
 func shareOf(name string, files uint64) int {
 	const maxFiles = 1 << 20 // Cur may be RLIM_INFINITY
 	share := int(min(files, maxFiles)) / 20
-	if name == listenerAdmin || name == listenerConsole {
+	if name == listenerAdmin || name == listenerConsole || name == listenerIssuer {
 		return min(maxAdminConnections, 2*share)
 	}
 	return min(maxConnections, 7*share)

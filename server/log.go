@@ -1,10 +1,14 @@
 package server
 
 import (
+	"context"
 	"io"
+	"log"
 	"log/slog"
 	"os"
+	"strings"
 
+	"keyward/authz"
 	"keyward/chars"
 	"keyward/config"
 )
@@ -45,3 +49,53 @@ func (w escapingWriter) Write(line []byte) (int, error) {
 	}
 	return len(line), nil
 }
+
+// limitedHandler suppresses lines beyond a number per second. It is for lines
+// that a client can cause, since it could fill a disk with them.
+type limitedHandler struct {
+	slog.Handler
+	limit *authz.LineLimit
+}
+
+// limited returns a logger for a library, of at most perSecond lines per second.
+func limited(logger *slog.Logger, library string, perSecond int) *slog.Logger {
+	return slog.New(limitedHandler{logger.Handler(), &authz.LineLimit{PerSecond: perSecond}}).With("library", library)
+}
+
+// Handle implements slog.Handler.
+func (h limitedHandler) Handle(ctx context.Context, record slog.Record) error {
+	ok, suppressed := h.limit.Allow(record.Time)
+	if !ok {
+		return nil
+	}
+	if suppressed > 0 {
+		record.AddAttrs(slog.Int64("suppressed", suppressed))
+	}
+	return h.Handler.Handle(ctx, record)
+}
+
+// WithAttrs implements slog.Handler.
+func (h limitedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return limitedHandler{h.Handler.WithAttrs(attrs), h.limit}
+}
+
+// WithGroup implements slog.Handler.
+func (h limitedHandler) WithGroup(name string) slog.Handler {
+	return limitedHandler{h.Handler.WithGroup(name), h.limit}
+}
+
+// lineWriter is the output of a log.Logger, which calls Write once per line.
+type lineWriter func(text string)
+
+// maxLibraryLine bounds one line, in bytes: enough for the top of a stack trace.
+const maxLibraryLine = 2 << 10
+
+// Write implements io.Writer.
+func (w lineWriter) Write(p []byte) (int, error) {
+	text := strings.TrimSpace(string(p))
+	w(text[:min(len(text), maxLibraryLine)])
+	return len(p), nil
+}
+
+// stdLogger returns a logger of package log that writes to w.
+func stdLogger(w lineWriter) *log.Logger { return log.New(w, "", 0) }

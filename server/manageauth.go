@@ -143,10 +143,12 @@ func (s *Server) authenticatePage(hr *http.Request, call access.Call) (access.Ac
 
 // callOfPage is what the audit log says of a request for a page, with an id of its own
 // if the proxy gave none.
-func (s *Server) callOfPage(hr *http.Request) access.Call {
+func (s *Server) callOfPage(hr *http.Request) access.Call { return s.callBy(hr, audit.ViaConsole) }
+
+func (s *Server) callBy(hr *http.Request, via audit.Via) access.Call {
 	var r authz.Request
 	client := s.engine.Current().Console().ReadManage(&r, hr)
-	call := access.Call{Via: audit.ViaConsole, RequestID: r.RequestID}
+	call := access.Call{Via: via, RequestID: r.RequestID}
 	call.Address, _ = netip.ParseAddr(client.Address().String())
 	if call.RequestID == "" {
 		call.RequestID = rand.Text()[:10]

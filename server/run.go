@@ -19,6 +19,7 @@ const (
 	listenerHTTP    = "http"
 	listenerAdmin   = "admin"
 	listenerConsole = "console"
+	listenerIssuer  = "issuer"
 )
 
 // listener is one open address and the handler behind it.
@@ -43,6 +44,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		{listenerHTTP, cfg.Listen.HTTP, cfg.TLS.HTTP, s.httpListener, []string{"h2", "http/1.1"}},
 		{listenerAdmin, cfg.Listen.Admin, cfg.TLS.Admin, s.adminListener, []string{"h2", "http/1.1"}},
 		{listenerConsole, cfg.Listen.Console, cfg.TLS.Console, s.consoleListener, []string{"h2", "http/1.1"}},
+		{listenerIssuer, cfg.Listen.Issuer, cfg.TLS.Issuer, s.issuerListener, []string{"h2", "http/1.1"}},
 	} {
 		if each.address == "" {
 			continue
@@ -60,7 +62,7 @@ func (s *Server) open(cfg *config.Config) ([]*listener, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeAll(all))
 		}
-		l.Listener = &boundedListener{Listener: opened, limit: connectionsOf(each.name), hosts: each.name == listenerConsole, rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
+		l.Listener = &boundedListener{Listener: opened, limit: connectionsOf(each.name), hosts: each.name == listenerConsole || each.name == listenerIssuer, rejected: s.rejections(each.name, admin.RejectedLimit, "connection closed")}
 		all = append(all, l)
 	}
 	return all, nil

@@ -159,7 +159,7 @@ func (s *Server) registerMetrics() error {
 }
 
 func (s *Server) registerListenerMetrics() (err error) {
-	s.clients, err = admin.NewListenerMetrics(s.registry, listenerGRPC, listenerHTTP, listenerAdmin, listenerConsole)
+	s.clients, err = admin.NewListenerMetrics(s.registry, listenerGRPC, listenerHTTP, listenerAdmin, listenerConsole, listenerIssuer)
 	if err == nil {
 		s.requests, err = admin.NewRequestMetrics(s.registry)
 	}

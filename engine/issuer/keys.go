@@ -48,9 +48,9 @@ type inputs struct {
 	db *database.DB // nil: files
 }
 
-// Open returns the keys of the issuer that the configuration has; those of old are kept unless
-// the configuration says something else of them. db is nil without a central store.
-func Open(next, old *reuse.Generation, cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) {
+// openKeys returns the issuer's keys; those of old are kept unless the configuration says
+// something else of them. db is nil without a central store.
+func openKeys(next, old *reuse.Generation, cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) {
 	return reuse.Or(next, old, name, inputs{*cfg, db}, func() (*Keys, error) { return open(cfg, db, log) })
 }
 

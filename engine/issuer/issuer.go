@@ -1,0 +1,78 @@
+package issuer
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"keyward/authz"
+	"keyward/config"
+	"keyward/extauthz"
+	"keyward/manage"
+	"keyward/manage/account"
+	"keyward/manage/oauth"
+	"keyward/manage/state"
+	"keyward/reuse"
+	"keyward/store/postgres/database"
+	"keyward/verifier"
+)
+
+// Issuer is what the issuer listener serves by.
+type Issuer struct {
+	*oauth.Service
+	Keys     *Keys
+	Settings config.Issuer
+	// Handler limits, counts and answers logins as the checks do with credentials.
+	Handler extauthz.Handler
+}
+
+// Parts are what an Issuer works on.
+type Parts struct {
+	Records  *manage.Service
+	Accounts *account.Service
+	State    *state.DB
+	Database *database.DB // nil: the keys are in files
+	Log      *slog.Logger
+}
+
+// Open returns the issuer that the configuration has; nil for none. Its keys are those of old
+// unless the configuration says something else of them.
+func Open(next, old *reuse.Generation, cfg *config.Config, p Parts) (*Issuer, error) {
+	if cfg.Listen.Issuer == "" {
+		return nil, nil
+	}
+	keys, err := openKeys(next, old, &cfg.Issuer, p.Database, p.Log)
+	if err != nil {
+		return nil, fmt.Errorf("issuer: the signing keys: %w", err)
+	}
+	return &Issuer{Keys: keys, Settings: cfg.Issuer, Service: oauth.New(oauth.Config{
+		Records: p.Records, Accounts: p.Accounts, Grants: p.State.Grants, Signer: keys, Issuer: cfg.Issuer.URL, Audience: cfg.Issuer.TokenAudience(),
+		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL,
+	})}, nil
+}
+
+// ownLeeway is by how much the clocks of the machines that share the keys may differ.
+const ownLeeway = 30 * time.Second
+
+// Rules are what the checks accept its tokens by; they are equal if that is the same.
+type Rules struct {
+	settings config.Issuer
+	keys     *Keys
+}
+
+// Rules returns them; of no issuer, the zero Rules.
+func (i *Issuer) Rules() Rules {
+	if i == nil {
+		return Rules{}
+	}
+	return Rules{i.Settings, i.Keys}
+}
+
+// Tokens are its tokens, for the verifier of JWTs. Those of a configuration before, with a
+// longer life, are accepted too.
+func (i *Issuer) Tokens() verifier.JWTIssuer {
+	return verifier.JWTIssuer{
+		Name: "issuer", AuthMethod: authz.AuthMethodOAuth, Issuer: i.Settings.URL, Audiences: []string{i.Settings.TokenAudience()}, Algorithms: config.IssuerAlgorithms(),
+		Keys: i.Keys, Leeway: ownLeeway, MaxLifetime: config.MaxAccessTTL + time.Second, Users: true, Own: true,
+	}
+}
