@@ -23,6 +23,7 @@ type centralConfig struct {
 	keys        *keyFile
 	users       *followed[*keyindex.Users]
 	revocations *followed[*keyindex.Revocations]
+	followed    *followed[*keyindex.Clients]
 }
 
 // openCentral begins to copy the central store into the files that the stores follow.
@@ -32,7 +33,7 @@ func (s *Snapshot) openCentral(old *reuse.Generation) (err error) {
 		return nil
 	}
 	inputs := centralConfig{
-		cfg.Store.URL.String(), cfg.Store.PasswordFile, cfg.Clients.File, cfg.Store.MaxStaleness, s.stores.keys, s.stores.users, s.stores.revocations,
+		cfg.Store.URL.String(), cfg.Store.PasswordFile, cfg.Clients.File, cfg.Store.MaxStaleness, s.stores.keys, s.stores.users, s.stores.revocations, s.stores.clients,
 	}
 	s.central, err = reuse.Or(&s.generation, old, "store", inputs, func() (*central.Store, error) {
 		// What restricts others is in force before what it restricts.
@@ -76,17 +77,26 @@ func (s *stores) await(ctx context.Context, kind replica.Kind) error {
 		return s.users.await(ctx)
 	case replica.Revocations:
 		return s.revocations.await(ctx)
+	case replica.Clients:
+		return s.clients.await(ctx)
 	default:
 		return nil // checks do not ask about records of the kind
 	}
 }
 
-// suspend has keys and users denied, or ends that.
+// suspend has keys, users and clients denied, or ends that.
 func (s *stores) suspend(suspend bool) {
+	clients := s.clientRecords()
 	if suspend {
 		s.keys.records.Suspend()
 		s.users.records.Suspend()
+		if clients != nil {
+			clients.Suspend()
+		}
 		return
+	}
+	if clients != nil && clients.Resume() {
+		s.clients.reload()
 	}
 	s.keys.records.Resume()
 	if s.users.records.Resume() {

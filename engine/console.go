@@ -120,12 +120,13 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 		KeyCounts: func() manage.KeyCounts { return manage.KeyCounts(s.console.counter.of(&s.stores, time.Now())) },
 		Limits:    s, Usage: s.usage.Get, LastUse: s.lastUse(), Observed: observed.Config{Denials: s.env.denials, Current: s, Days: s.usage.Days},
 	})
-	s.console.accounts = account.New(account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin), CreateUsers: s.cfg.Console.OIDC.CreateUsers})
+	accounts := account.Config{Records: s.console.service, State: s.console.state.DB, CheckPassword: s.checkPassword, FirstLogin: account.FirstLogin(s.cfg.Console.FirstLogin), CreateUsers: s.cfg.Console.OIDC.CreateUsers}
+	s.console.accounts = account.New(accounts)
 	var db *database.DB
 	if s.central != nil {
 		db = s.central.DB
 	}
-	s.issuer, err = issuer.Open(&s.generation, old, s.cfg, issuer.Parts{Records: s.console.service, Accounts: s.console.accounts, State: s.console.state.DB, Database: db, Log: s.env.logger})
+	s.issuer, err = issuer.Open(&s.generation, old, s.cfg, issuer.Parts{Records: s.console.service, Accounts: accounts, State: s.console.state.DB, Clients: s.stores.clientRecords(), Database: db, Log: s.env.logger})
 	return err
 }
 

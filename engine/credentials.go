@@ -48,6 +48,9 @@ func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) 
 			return nil, err
 		}
 		chain = append(chain, tokens)
+		if s.issuer != nil {
+			s.issuer.Verifier = tokens.Verifier
+		}
 	}
 	chain = append(chain, s.apiKey.Unprefixed())
 	if len(s.cfg.Introspection) > 0 {
@@ -118,6 +121,7 @@ func (s *Snapshot) tokens(v *verifierEntry) error {
 		})
 	}
 	if s.issuer != nil {
+		cfg.Clients = s.stores.clients.records
 		cfg.Issuers = append(cfg.Issuers, s.issuer.Tokens())
 	}
 	v.Verifier, err = verifier.NewJWT(cfg)

@@ -16,6 +16,8 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/engine/central"
+	"keyward/engine/reminder"
+	"keyward/keyindex"
 	"keyward/manage/denials"
 	"keyward/verifier/admission"
 	"keyward/verifier/password"
@@ -107,8 +109,13 @@ func Start(opts Options) (*Engine, error) {
 	e.put(first)
 	e.done.Go(e.watch)
 	if !opts.DryRun {
-		r := reminders{log: opts.Logger, reminded: e.env.metrics.reminders.Reminded, stop: e.stop}
-		e.done.Go(func() { r.run(e.Current) })
+		r := reminder.New(reminder.Config{Log: opts.Logger, Reminded: e.env.metrics.reminders.Reminded, Stop: e.stop})
+		e.done.Go(func() {
+			r.Run(func() (*keyindex.Keys, time.Duration) {
+				s := e.Current()
+				return s.stores.keys.records, s.cfg.Keys.MaxAge
+			})
+		})
 	}
 	return e, nil
 }

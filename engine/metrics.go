@@ -2,6 +2,7 @@ package engine
 
 import (
 	"keyward/admin"
+	"keyward/engine/reminder"
 	"keyward/store/audit"
 	"keyward/store/journal"
 
@@ -10,13 +11,13 @@ import (
 
 // metrics are what an engine counts. The zero value counts nothing.
 type metrics struct {
-	decisions                *admin.Metrics
-	keys, users, revocations journal.Observer // of the following of each file
-	issuers                  *admin.IssuerMetrics
-	spans                    *admin.SpanMetrics
-	reminders                *admin.ReminderMetrics
-	changes                  *admin.ChangeMetrics
-	reloads                  *prometheus.CounterVec
+	decisions                         *admin.Metrics
+	keys, users, revocations, clients journal.Observer // of the following of each file
+	issuers                           *admin.IssuerMetrics
+	spans                             *admin.SpanMetrics
+	reminders                         *admin.ReminderMetrics
+	changes                           *admin.ChangeMetrics
+	reloads                           *prometheus.CounterVec
 }
 
 func newMetrics(registry prometheus.Registerer) (m metrics, err error) {
@@ -32,7 +33,7 @@ func newMetrics(registry prometheus.Registerer) (m metrics, err error) {
 	if m.spans, err = admin.NewSpanMetrics(registry); err != nil {
 		return m, err
 	}
-	if m.reminders, err = admin.NewReminderMetrics(registry, reminderDays[:]); err != nil {
+	if m.reminders, err = admin.NewReminderMetrics(registry, reminder.Days[:]); err != nil {
 		return m, err
 	}
 	if m.changes, err = admin.NewChangeMetrics(registry, countedActions()); err != nil {
@@ -73,7 +74,7 @@ func (m *metrics) registerFiles(registry prometheus.Registerer) error {
 	for _, file := range []struct {
 		name string
 		to   *journal.Observer
-	}{{"key_file", &m.keys}, {"users_file", &m.users}, {"revocations_file", &m.revocations}} {
+	}{{"key_file", &m.keys}, {"users_file", &m.users}, {"revocations_file", &m.revocations}, {"clients_file", &m.clients}} {
 		if *file.to, err = admin.NewFileMetrics(registry, file.name, lag); err != nil {
 			return err
 		}

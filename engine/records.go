@@ -55,6 +55,7 @@ func (s *Snapshot) openCentralRecords(old *reuse.Generation) (managedRecords, er
 	changes := s.console.state.DB
 	records.Audit().Watch("link", changes)
 	records.Audit().Watch("session", changes)
+	records.Audit().Watch("consent", changes)
 	return managedRecords{Stores: manage.StoresOf(records, records.Audit()), refused: refused}, nil
 }
 
@@ -96,6 +97,7 @@ func (s *Snapshot) openFileRecords(old *reuse.Generation) (managedRecords, error
 	changes := state.File{Path: s.cfg.State.File}
 	log.Watch("link", changes)
 	log.Watch("session", changes)
+	log.Watch("consent", changes)
 	files, err := s.openManagedFiles(old)
 	if err != nil {
 		return managedRecords{}, err

@@ -23,6 +23,7 @@ type stores struct {
 	keys        *keyFile
 	users       *followed[*keyindex.Users]       // nil without a users file
 	revocations *followed[*keyindex.Revocations] // nil without a revocations file
+	clients     *followed[*keyindex.Clients]     // nil without tokens of this Keyward's own
 }
 
 // followed is what was read from a file, and the follower that keeps it current.
@@ -73,6 +74,12 @@ type recordFileConfig struct {
 	copied bool // of the central store
 }
 
+// clientFileConfig is what a file of OAuth clients is opened by.
+type clientFileConfig struct {
+	recordFileConfig
+	keys *keyFile // whose hasher is that of their secrets
+}
+
 // openStores reads the files that old does not have in force already: what was
 // read from a file that is gone since must outlive a change of another's name. A
 // file that cannot be read is not an error: the stores are then not ready, and
@@ -81,7 +88,7 @@ func (s *Snapshot) openStores(old *reuse.Generation) error {
 	copied := s.cfg.Store.URL != nil
 	// Without a configuration file the default key file need not exist.
 	keys := keyFileConfig{s.cfg.Keys.File, s.cfg.Keys.PepperFile, s.cfg.File == "", copied}
-	var errs [3]error
+	var errs [4]error
 	s.stores.keys, errs[0] = reuse.Or(&s.generation, old, "keys", keys, func() (*keyFile, error) { return s.env.openKeys(keys) })
 	if path := s.cfg.Users.File; path != "" {
 		file := recordFileConfig{path, copied}
@@ -95,7 +102,19 @@ func (s *Snapshot) openStores(old *reuse.Generation) error {
 			return s.env.openRevocations(file)
 		})
 	}
+	if path := s.cfg.Clients.File; path != "" && s.cfg.OwnIssuer() {
+		file := clientFileConfig{recordFileConfig{path, copied}, s.stores.keys}
+		s.stores.clients, errs[3] = reuse.Or(&s.generation, old, "clients", file, func() (*followed[*keyindex.Clients], error) {
+			return s.env.openClients(file)
+		})
+	}
 	return errors.Join(errs[:]...)
+}
+
+// follow has records kept up to date by a feed.
+func follow[T store.Sink[R], R any](records T, feed store.Feed[R]) (*followed[T], error) {
+	follower, err := feed.Follow(records)
+	return &followed[T]{records, follower}, err
 }
 
 func (e *environment) openKeys(cfg keyFileConfig) (*keyFile, error) {
@@ -122,26 +141,23 @@ func (e *environment) openKeys(cfg keyFileConfig) (*keyFile, error) {
 func (e *environment) openUsers(cfg recordFileConfig) (*followed[*keyindex.Users], error) {
 	users := keyindex.NewUsers()
 	users.LogTo(e.logger)
-	f := &followed[*keyindex.Users]{records: users}
-	var err error
-	f.follower, err = filestore.UserFeed{FollowConfig: journal.FollowConfig{
-		Path: cfg.path, Observer: e.metrics.users, Log: e.logger, Copied: cfg.copied,
-	}}.Follow(users)
-	return f, err
+	return follow(users, filestore.UserFeed{FollowConfig: journal.FollowConfig{Path: cfg.path, Observer: e.metrics.users, Log: e.logger, Copied: cfg.copied}})
 }
 
 func (e *environment) openRevocations(cfg recordFileConfig) (*followed[*keyindex.Revocations], error) {
-	revocations := keyindex.NewRevocations()
-	f := &followed[*keyindex.Revocations]{records: revocations}
-	var err error
-	f.follower, err = filestore.RevocationFeed{FollowConfig: journal.FollowConfig{
+	return follow(keyindex.NewRevocations(), filestore.RevocationFeed{FollowConfig: journal.FollowConfig{
 		Path: cfg.path, Observer: e.metrics.revocations, Log: e.logger, Copied: cfg.copied,
 		// The first revocation makes the file, but not one that is a copy.
 		MissingOK: !cfg.copied,
 		// The revocation that makes the file is in force as soon as any other.
 		Settle: 10 * time.Millisecond,
-	}}.Follow(revocations)
-	return f, err
+	}})
+}
+
+func (e *environment) openClients(cfg clientFileConfig) (*followed[*keyindex.Clients], error) {
+	return follow(keyindex.NewClients(), filestore.ClientFeed{Hasher: cfg.keys.hasher, FollowConfig: journal.FollowConfig{
+		Path: cfg.path, Observer: e.metrics.clients, Log: e.logger, Copied: cfg.copied, MissingOK: !cfg.copied, // the first client makes the file
+	}})
 }
 
 // keysReady returns why no request can be checked at all.
@@ -162,6 +178,11 @@ func (s *stores) ready() error {
 			return fmt.Errorf("revocations file: %w", err)
 		}
 	}
+	if s.clients != nil {
+		if err := s.clients.records.Ready(); err != nil {
+			return fmt.Errorf("clients file: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -179,6 +200,14 @@ func (s *stores) revocationRecords() *keyindex.Revocations {
 		return nil
 	}
 	return s.revocations.records
+}
+
+// clientRecords are the OAuth clients, nil without tokens of this Keyward's own.
+func (s *stores) clientRecords() *keyindex.Clients {
+	if s.clients == nil {
+		return nil
+	}
+	return s.clients.records
 }
 
 // userStore is where users are looked up, nil where a user is only a name.
@@ -202,6 +231,7 @@ func (s *stores) reload() {
 	s.keys.reload()
 	s.users.reload()
 	s.revocations.reload()
+	s.clients.reload()
 }
 
 func (s *stores) counts(now time.Time) admin.KeyCounts {
@@ -215,7 +245,7 @@ func (m *metrics) clearUnused(cfg *config.Config) {
 	for _, file := range []struct {
 		name     string
 		observer journal.Observer
-	}{{cfg.Keys.File, m.keys}, {cfg.Users.File, m.users}, {cfg.Revocations.File, m.revocations}} {
+	}{{cfg.Keys.File, m.keys}, {cfg.Users.File, m.users}, {cfg.Revocations.File, m.revocations}, {cfg.Clients.File, m.clients}} {
 		if file.name == "" && file.observer != nil {
 			file.observer.Succeeded(time.Time{})
 		}

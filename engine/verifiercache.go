@@ -38,12 +38,13 @@ type buildInputs struct {
 	keys        *keyindex.Keys
 	users       *keyindex.Users
 	revocations *keyindex.Revocations
+	clients     *keyindex.Clients
 	cache       config.Cache
 	rules       any // its own part of the configuration, compared in depth
 }
 
 func (in buildInputs) equal(other buildInputs) bool {
-	return in.keys == other.keys && in.users == other.users && in.revocations == other.revocations &&
+	return in.keys == other.keys && in.users == other.users && in.revocations == other.revocations && in.clients == other.clients &&
 		in.cache == other.cache && reflect.DeepEqual(in.rules, other.rules)
 }
 
@@ -56,7 +57,7 @@ type cacheStats struct {
 // verifierFor returns the verifier of a kind of credential: that of old if its
 // inputs are equal, else what build completes.
 func (s *Snapshot) verifierFor(kind string, old *reuse.Generation, rules any, build func(*verifierEntry) error) (*verifierEntry, error) {
-	inputs := buildInputs{s.stores.keys.records, s.stores.userRecords(), s.stores.revocationRecords(), s.cfg.Cache, rules}
+	inputs := buildInputs{s.stores.keys.records, s.stores.userRecords(), s.stores.revocationRecords(), s.stores.clientRecords(), s.cfg.Cache, rules}
 	v, err := reuse.OrFunc(&s.generation, old, kind, inputs, buildInputs.equal, func() (*verifierEntry, error) {
 		v := &verifierEntry{inputs: inputs}
 		if err := build(v); err != nil {

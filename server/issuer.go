@@ -3,15 +3,24 @@ package server
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"math"
 	"net/http"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"keyward/authz"
+	"keyward/config"
+	"keyward/engine/issuer"
 	"keyward/extauthz"
+	"keyward/manage"
 	"keyward/manage/access"
+	"keyward/manage/console/page"
 	"keyward/manage/gate"
 	"keyward/manage/oauth"
 	"keyward/manage/oauth/loginapi"
+	"keyward/manage/oauth/pages"
+	"keyward/manage/oauth/protocol"
 	"keyward/manage/session"
 	"keyward/store/audit"
 )
@@ -32,12 +41,9 @@ func (s *Server) issuerListener(security *tls.Config) *listener {
 	})
 }
 
-// keySetPath is where OpenID providers have their public keys by convention, and keySetAge how
-// long a client may keep them: shorter than a key is published before it signs.
-const (
-	keySetPath = "/.well-known/jwks.json"
-	keySetAge  = "public, max-age=300"
-)
+// keySetAge is how long a client may keep the public keys: shorter than a key is published
+// before it signs.
+const keySetAge = "public, max-age=300"
 
 // issuing returns the handler of the issuer's endpoints.
 func (s *Server) issuing() http.Handler {
@@ -48,14 +54,18 @@ func (s *Server) issuing() http.Handler {
 			settings := &s.engine.Current().Issuer().Settings
 			return loginapi.Settings{Cookie: settings.Cookie, RefreshTTL: settings.RefreshTTL, Origin: session.Origin{Public: settings.URL}}
 		},
-		Gate: gate.New(), CallOf: func(hr *http.Request) access.Call { return s.callBy(hr, audit.ViaIssuer) },
+		Gate: gate.New(), CallOf: s.callOfIssuer,
 		Check: s.checkLogin, Deny: s.denyLogin,
 	})
 	for _, path := range []string{loginapi.LoginPath, loginapi.RefreshPath, loginapi.LogoutPath} {
 		mux.Handle(path, logins)
 	}
+	clients := s.newOAuthEndpoints()
+	for _, path := range protocol.Paths() {
+		mux.Handle(path, clients)
+	}
 	mux.Handle(extauthz.VerifyPath, extauthz.NewHTTP(s.handler))
-	mux.HandleFunc("GET "+keySetPath, func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+protocol.KeySetPath, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/jwk-set+json")
 		w.Header().Set("Cache-Control", keySetAge)
 		w.Header().Set("Access-Control-Allow-Origin", "*")
@@ -86,4 +96,88 @@ func (s *Server) denyLogin(w http.ResponseWriter, hr *http.Request, reason authz
 	handler := &s.engine.Current().Issuer().Handler
 	handler.ReadManage(&r, hr)
 	handler.Deny(w, &r, &authz.Decision{Reason: reason, ID: rand.Text(), At: time.Now()})
+}
+
+func (s *Server) callOfIssuer(hr *http.Request) access.Call { return s.callBy(hr, audit.ViaIssuer) }
+
+// oauthEndpoints are the endpoints of OAuth, made anew for each configuration in force.
+type oauthEndpoints struct {
+	server *Server
+	gate   *gate.Gate
+	pages  *pages.Pages
+	latest atomic.Pointer[oauthGeneration]
+}
+
+// oauthGeneration is what was made for one issuer.
+type oauthGeneration struct {
+	of       *issuer.Issuer
+	protocol *protocol.Protocol
+}
+
+func (s *Server) newOAuthEndpoints() *oauthEndpoints {
+	site := page.NewSite(page.Config{
+		Service: func() *manage.Service { return s.engine.Current().Service() },
+		Settings: func() page.Settings {
+			settings, _ := s.engine.Current().ConsoleSettings()
+			settings.OIDC = config.OIDC{} // by which users log in to the console alone
+			return page.Settings{Console: settings}
+		},
+		CallOf: s.callOfIssuer, StaticDir: "/oauth/static/", Log: s.logger,
+	})
+	return &oauthEndpoints{server: s, gate: gate.New(), pages: pages.New(site)}
+}
+
+// ServeHTTP implements http.Handler.
+func (o *oauthEndpoints) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
+	if o.pages.ServeStatic(w, hr) {
+		return
+	}
+	endpoints, err := o.current()
+	if err != nil {
+		o.server.logger.Error("the endpoints of OAuth are not available", "error", err)
+		w.Header().Set("Retry-After", "2")
+		http.Error(w, "not available", http.StatusServiceUnavailable)
+		return
+	}
+	endpoints.ServeHTTP(w, hr)
+}
+
+// current returns the endpoints of the issuer in force.
+func (o *oauthEndpoints) current() (*protocol.Protocol, error) {
+	in := o.server.engine.Current().Issuer()
+	if made := o.latest.Load(); made != nil && made.of == in {
+		return made.protocol, nil
+	}
+	made, err := protocol.New(protocol.Config{
+		Service: in.Service, Keys: in.Keys, Pages: o.pages, Gate: o.gate, Origin: session.Origin{Public: in.Settings.URL}, CallOf: o.server.callOfIssuer,
+		Check: o.server.checkClient, Login: o.server.loginToIssuer, CheckToken: in.CheckToken, AllowsOrigin: in.Clients.AllowsOrigin,
+		Resources: in.Resources(), Log: o.server.logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.latest.Store(&oauthGeneration{in, made})
+	return made, nil
+}
+
+// checkClient has the secret of a client verified as every credential is.
+func (s *Server) checkClient(hr *http.Request, path string, secret authz.Secret, v authz.Verifier) *protocol.Denial {
+	var r authz.Request
+	current := s.engine.Current()
+	d := current.Issuer().Handler.CheckManageSecret(hr.Context(), &r, hr, path, secret, v)
+	if d.Allowed() {
+		return nil
+	}
+	s.countUnknown(current.Service(), &r, d, audit.ViaIssuer)
+	denial := &protocol.Denial{Reason: d.Reason}
+	if wait := d.Quota.RetryAfter; wait > 0 {
+		denial.RetryAfter = strconv.Itoa(int(math.Ceil(wait.Seconds())))
+	}
+	return denial
+}
+
+// loginToIssuer begins a session of the issuer's pages.
+func (s *Server) loginToIssuer(hr *http.Request, call access.Call, user string, password, presented authz.Secret) (authz.Secret, error) {
+	current := s.engine.Current()
+	return s.loginTo(current.Issuer().Accounts, current, hr, protocol.LoginPath, &loginVerifier{call: call, user: user, presented: presented}, password)
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/engine"
 	"keyward/extauthz"
 	"keyward/manage"
 	"keyward/manage/access"
@@ -156,20 +157,25 @@ func (s *Server) callBy(hr *http.Request, via audit.Via) access.Call {
 	return call
 }
 
-// login begins a session by a password, which is limited, counted and logged as a Basic
-// credential is.
+// login begins a session of the console by a password, which is limited, counted and logged
+// as a Basic credential is.
 func (s *Server) login(hr *http.Request, call access.Call, user string, password, presented authz.Secret) (authz.Secret, error) {
-	var r authz.Request
 	current := s.engine.Current()
-	v := &loginVerifier{accounts: current.Accounts(), call: call, user: user, presented: presented}
-	d := current.Console().CheckManageSecret(hr.Context(), &r, hr, "/login", password, v)
+	return s.loginTo(current.Accounts(), current, hr, "/login", &loginVerifier{call: call, user: user, presented: presented}, password)
+}
+
+// loginTo begins a session of one of the places to which users log in, at the path.
+func (s *Server) loginTo(accounts *account.Service, current *engine.Snapshot, hr *http.Request, path string, v *loginVerifier, password authz.Secret) (authz.Secret, error) {
+	var r authz.Request
+	v.accounts = accounts
+	d := current.Console().CheckManageSecret(hr.Context(), &r, hr, path, password, v)
 	switch {
 	case d.Allowed():
 		return v.cookie, nil
 	case v.err != nil:
 		return authz.Secret{}, v.err
 	case d.Reason == authz.RateLimited:
-		s.countUnknown(current.Service(), &r, d, audit.ViaConsole)
+		s.countUnknown(current.Service(), &r, d, v.call.Via)
 		return authz.Secret{}, fault.Refuse(fault.RateLimited, "too many failed attempts from this address")
 	default:
 		return authz.Secret{}, errUndecided(nil)

@@ -48,6 +48,7 @@ type Revocations interface {
 type JWTConfig struct {
 	Issuers      []JWTIssuer // at least one, no two with the same iss
 	Users        UserStore   // required if an issuer's subjects are users
+	Clients      ClientStore // required if an issuer is Keyward's own
 	Revocations  Revocations // nil: tokens cannot be revoked
 	Tokens       *cache.Cache[CachedToken]
 	Fingerprints *fingerprint.Hasher
@@ -82,6 +83,8 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 			return nil, fmt.Errorf("verifier: token issuer %q: another has the same iss", c.Name)
 		case c.Users && cfg.Users == nil:
 			return nil, fmt.Errorf("verifier: token issuer %q: there are no users", c.Name)
+		case c.Own && cfg.Clients == nil:
+			return nil, fmt.Errorf("verifier: token issuer %q: there are no clients", c.Name)
 		}
 		j.issuers[c.Issuer] = issuer
 	}

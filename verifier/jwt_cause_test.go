@@ -74,7 +74,7 @@ func badAccessTokens(f *jwtFixture) map[string]string {
 // badOwnTokens returns tokens that break rules of Keyward's own issuer only.
 func badOwnTokens(f *jwtFixture) map[string]string {
 	return map[string]string{
-		`sub_kind: want "user" in sub_kind, got none`:            f.mintOwn(map[string]any{"sub_kind": nil}),
+		`sub_kind: want "client" or "user" in sub_kind, got none`:           f.mintOwn(map[string]any{"sub_kind": nil}),
 		"gen: want a whole number, from 0, in gen, got a number": f.mintOwn(map[string]any{"gen": -1}),
 	}
 }
@@ -84,7 +84,7 @@ func badOwnTokens(f *jwtFixture) map[string]string {
 func TestCauses(t *testing.T) {
 	plain := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.Algorithms = []string{"RS256", "ES256", "EdDSA"} })
 	access := newJWTFixture(t, func(_ *verifier.JWTConfig, i *verifier.JWTIssuer) { i.AuthMethod = authz.AuthMethodOAuth })
-	own, _ := ownFixture(t)
+	own, _, _ := ownFixture(t)
 	seen := map[verifier.Rule]bool{verifier.RuleUse: true, verifier.RuleActive: true} // see TestIntrospectionCauses
 	for _, kind := range []struct {
 		*jwtFixture

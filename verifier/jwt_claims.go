@@ -67,13 +67,13 @@ func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, *Cau
 	if cause := i.checkClaims(members, &c, now); cause != nil {
 		return jwtClaims{}, cause
 	}
-	if cause := i.readSubject(&c, members); cause != nil {
-		return jwtClaims{}, cause
-	}
 	if i.Own {
 		if cause := c.own.read(members); cause != nil {
 			return jwtClaims{}, cause
 		}
+	}
+	if cause := i.readSubject(&c, members); cause != nil {
+		return jwtClaims{}, cause
 	}
 	var scope any
 	if scope, c.hasScopes = i.scope.lookup(members); c.hasScopes {
@@ -93,6 +93,9 @@ func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, *Cau
 func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
 	if !optionalText(members, "client_id", &c.client) {
 		c.client = "" // of another type, so it names no client
+	}
+	if c.own.ofClient {
+		return c.readClientSubject(members)
 	}
 	subject, there := i.subject.lookup(members)
 	wrong := func(want string) *Cause {

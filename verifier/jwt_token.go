@@ -19,7 +19,8 @@ type jwtToken struct {
 	issuer    *jwtIssuer
 	principal *authz.Principal
 	key       *jwks.Key
-	user      *keyindex.User // nil if subjects are not users
+	user      *keyindex.User   // nil if the subject is not a user
+	client    *keyindex.Client // nil if it was not given to an OAuth client of Keyward's own
 
 	inheritScopes bool // the token names no scopes, so the user's apply
 	own           ownClaims
@@ -75,7 +76,7 @@ func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
 // expiry, which the caller checks and reports.
 func (j *JWT) stillValid(t *jwtToken, now time.Time) bool {
 	return t.owner == j && !now.Before(t.from) && t.issuer.Keys.Contains(t.key) &&
-		(t.user == nil || !t.user.Stale()) && j.stillUnrevoked(t)
+		(t.user == nil || !t.user.Stale()) && (t.client == nil || !t.client.Stale()) && j.stillUnrevoked(t)
 }
 
 func (j *JWT) stillUnrevoked(t *jwtToken) bool {
@@ -110,13 +111,20 @@ func revocationSubject(p *authz.Principal) string {
 	return p.User
 }
 
-// admit checks whether a valid token and its user may still be used, and adds
+// admit checks whether a valid token, its user and its client may still be used, and adds
 // the user's rights to the principal. The token is not shared yet.
 func (j *JWT) admit(t *jwtToken) error {
 	if err := j.checkRevoked(t); err != nil {
 		return err
 	}
-	if !t.issuer.Users {
+	if err := j.admitUser(t); err != nil {
+		return err
+	}
+	return j.admitClient(t)
+}
+
+func (j *JWT) admitUser(t *jwtToken) error {
+	if !t.issuer.Users || t.own.ofClient {
 		return nil
 	}
 	if err := j.cfg.Users.Ready(); err != nil {

@@ -1,6 +1,7 @@
 package issuer
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/extauthz"
+	"keyward/keyindex"
 	"keyward/manage"
 	"keyward/manage/account"
 	"keyward/manage/oauth"
@@ -24,13 +26,17 @@ type Issuer struct {
 	Settings config.Issuer
 	// Handler limits, counts and answers logins as the checks do with credentials.
 	Handler extauthz.Handler
+	// Verifier is that of the checks' tokens, and Clients are those that they know.
+	Verifier authz.Verifier
+	Clients  *keyindex.Clients
 }
 
 // Parts are what an Issuer works on.
 type Parts struct {
 	Records  *manage.Service
-	Accounts *account.Service
+	Accounts account.Config // of the users who log in
 	State    *state.DB
+	Clients  *keyindex.Clients
 	Database *database.DB // nil: the keys are in files
 	Log      *slog.Logger
 }
@@ -45,11 +51,20 @@ func Open(next, old *reuse.Generation, cfg *config.Config, p Parts) (*Issuer, er
 	if err != nil {
 		return nil, fmt.Errorf("issuer: the signing keys: %w", err)
 	}
-	return &Issuer{Keys: keys, Settings: cfg.Issuer, Service: oauth.New(oauth.Config{
-		Records: p.Records, Accounts: p.Accounts, Grants: p.State.Grants, Signer: keys, Issuer: cfg.Issuer.URL, Audience: cfg.Issuer.TokenAudience(),
+	p.Accounts.Logins = p.State.IssuerSessions
+	return &Issuer{Keys: keys, Settings: cfg.Issuer, Clients: p.Clients, Service: oauth.New(oauth.Config{
+		Records: p.Records, Accounts: account.New(p.Accounts), Grants: p.State.Grants, Consents: p.State.Consents, Signer: keys, Issuer: cfg.Issuer.URL, Audience: cfg.Issuer.TokenAudience(),
 		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL,
 	})}, nil
 }
+
+// CheckToken returns who a token stands for, as the checks see it now.
+func (i *Issuer) CheckToken(ctx context.Context, token authz.Secret) (*authz.Principal, error) {
+	return i.Verifier.Verify(ctx, &authz.Credential{Scheme: authz.SchemeBearer, Secret: token}, time.Now())
+}
+
+// Resources are what its tokens may be asked for (RFC 8707).
+func (i *Issuer) Resources() []string { return []string{i.Settings.TokenAudience()} }
 
 // ownLeeway is by how much the clocks of the machines that share the keys may differ.
 const ownLeeway = 30 * time.Second

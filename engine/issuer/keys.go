@@ -124,6 +124,9 @@ func (k *Keys) publish() error {
 // Sign implements oauth.Signer.
 func (k *Keys) Sign(typ string, claims any) (string, error) { return k.keys.Sign(typ, claims) }
 
+// SigningKey implements protocol.KeySet.
+func (k *Keys) SigningKey() (signingkeys.Key, error) { return k.keys.SigningKey() }
+
 // Public is the JWKS document.
 func (k *Keys) Public() []byte { return k.keys.Public() }
 

@@ -67,6 +67,9 @@ func (a Actor) Session() string { return a.session.ID }
 // MustChange reports whether the actor has to change its password before anything else.
 func (a Actor) MustChange() bool { return a.mustChange }
 
+// LoggedInAt is when the actor of a session proved who it is.
+func (a Actor) LoggedInAt() time.Time { return a.session.Login }
+
 // LoggedInWithin reports whether the actor proved who it is within that time. Every
 // request of a key does.
 func (a Actor) LoggedInWithin(d time.Duration, now time.Time) bool {

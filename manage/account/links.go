@@ -122,6 +122,6 @@ func (s *Service) SetUp(ctx context.Context, call access.Call, token authz.Secre
 	}
 	_ = s.State.Codes.Cancel(ctx, state.PurposeSetup, "") // the administrator has ended it
 	login := state.Login{User: name, Method: state.LoginPassword, Address: a.Address(), Proved: r.At, After: r.SessionsFrom()}
-	_, cookie, err := s.State.Sessions.Create(ctx, login)
+	_, cookie, err := s.Logins.Create(ctx, login)
 	return r, cookie, asStateError(err)
 }

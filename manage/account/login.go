@@ -24,14 +24,14 @@ func (s *Service) Login(ctx context.Context, call access.Call, user string, pass
 	if call.Address.IsValid() {
 		login.Address = call.Address.String()
 	}
-	_, cookie, err := s.State.Sessions.Create(ctx, login)
+	_, cookie, err := s.Logins.Create(ctx, login)
 	return cookie, asStateError(err)
 }
 
 // Reauthenticate renews a session that began by a password, when its user has given the
 // password again. It returns the cookie of the new one and its actor.
 func (s *Service) Reauthenticate(ctx context.Context, a access.Actor, password authz.Secret) (authz.Secret, access.Actor, error) {
-	session, err := s.State.Sessions.Get(ctx, a.User(), a.Session())
+	session, err := s.Logins.Get(ctx, a.User(), a.Session())
 	switch {
 	case err != nil:
 		return authz.Secret{}, access.Actor{}, asStateError(err)
@@ -48,7 +48,7 @@ func (s *Service) Reauthenticate(ctx context.Context, a access.Actor, password a
 	if !sessionOf(&session).Counts(&r) {
 		return authz.Secret{}, access.Actor{}, fault.Refuse(fault.Forbidden, "the session has ended")
 	}
-	renewed, cookie, err := s.State.Sessions.Renew(ctx, session, proved)
+	renewed, cookie, err := s.Logins.Renew(ctx, session, proved)
 	if err != nil {
 		return authz.Secret{}, access.Actor{}, asStateError(err)
 	}
@@ -58,7 +58,7 @@ func (s *Service) Reauthenticate(ctx context.Context, a access.Actor, password a
 // ByProvider reports whether the actor's session began with the OpenID provider, by which
 // its user then proves again who they are.
 func (s *Service) ByProvider(ctx context.Context, a access.Actor) (bool, error) {
-	session, err := s.State.Sessions.Get(ctx, a.User(), a.Session())
+	session, err := s.Logins.Get(ctx, a.User(), a.Session())
 	return session.Method == state.LoginOIDC, asStateError(err)
 }
 

@@ -18,7 +18,7 @@ func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, p
 	if a.Session() == "" || s.CheckPassword == nil {
 		return authz.Secret{}, s.finish(ctx, a, audit.UserPassword, a.Name(), fault.Refuse(fault.Forbidden, "changing one's own password needs a session"))
 	}
-	session, err := s.State.Sessions.Get(ctx, a.User(), a.Session())
+	session, err := s.Logins.Get(ctx, a.User(), a.Session())
 	if err != nil {
 		return authz.Secret{}, asStateError(err)
 	}
@@ -28,7 +28,7 @@ func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, p
 	}
 	r, err := s.Records.ReplacePassword(ctx, a, password, func(r *store.UserRecord) error {
 		// It may have been ended while the password was verified.
-		if _, err := s.State.Sessions.Get(ctx, a.User(), a.Session()); err != nil {
+		if _, err := s.Logins.Get(ctx, a.User(), a.Session()); err != nil {
 			return asStateError(err)
 		}
 		if r.Password != verified.Reveal() || !access.EnabledUser(r) || !sessionOf(&session).Counts(r) {
@@ -39,7 +39,7 @@ func (s *Service) ChangePassword(ctx context.Context, a access.Actor, current, p
 	if err != nil {
 		return authz.Secret{}, err
 	}
-	_, cookie, err := s.State.Sessions.Renew(ctx, session, r.SessionsFrom())
+	_, cookie, err := s.Logins.Renew(ctx, session, r.SessionsFrom())
 	if err != nil {
 		return authz.Secret{}, &fault.Error{Code: fault.StoreUnavailable, Detail: "the password was changed; the session cannot go on", Cause: err}
 	}

@@ -49,7 +49,7 @@ func (s *Service) LoginByProvider(ctx context.Context, call access.Call, l Provi
 		if call.Address.IsValid() {
 			login.Address = call.Address.String()
 		}
-		_, cookie, err = s.State.Sessions.Create(ctx, login)
+		_, cookie, err = s.Logins.Create(ctx, login)
 		err = asStateError(err)
 	}
 	if fault.CodeOf(err) == fault.Forbidden && err != nil {
@@ -87,7 +87,7 @@ func (s *Service) provedAt(l *ProviderLogin, user *store.UserRecord) (time.Time,
 // renewByProvider renews a session whose user has proved again who they are. Its roles
 // are those that the provider gives now.
 func (s *Service) renewByProvider(ctx context.Context, l *ProviderLogin, user *store.UserRecord, proved time.Time) (authz.Secret, error) {
-	session, err := s.State.Sessions.Get(ctx, user.Name, l.Session)
+	session, err := s.Logins.Get(ctx, user.Name, l.Session)
 	switch {
 	case err != nil:
 		return authz.Secret{}, asStateError(err)
@@ -95,7 +95,7 @@ func (s *Service) renewByProvider(ctx context.Context, l *ProviderLogin, user *s
 		return authz.Secret{}, fault.Refuse(fault.Forbidden, "the session has ended, or did not begin with the provider: log in again")
 	}
 	session.Roles = l.Roles
-	_, cookie, err := s.State.Sessions.Renew(ctx, session, store.Latest(proved, user.SessionsFrom()))
+	_, cookie, err := s.Logins.Renew(ctx, session, store.Latest(proved, user.SessionsFrom()))
 	return cookie, asStateError(err)
 }
 

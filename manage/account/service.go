@@ -17,6 +17,9 @@ type Config struct {
 	Records *manage.Service
 	// State has the sessions and the one-time codes.
 	State *state.DB
+	// Logins are the sessions of the place to which users log in; the zero value is the
+	// console's.
+	Logins state.Sessions
 	// CheckPassword returns the stored hash that a user's password matches. It counts
 	// failed attempts of the client, and its error is that of an authz.Verifier. nil: no
 	// user changes its own password.
@@ -33,7 +36,12 @@ type Config struct {
 type Service struct{ Config }
 
 // New returns a Service.
-func New(cfg Config) *Service { return &Service{cfg} }
+func New(cfg Config) *Service {
+	if cfg.Logins == (state.Sessions{}) {
+		cfg.Logins = cfg.State.Sessions
+	}
+	return &Service{cfg}
+}
 
 // finish records a refusal.
 func (s *Service) finish(ctx context.Context, a access.Actor, action audit.Action, record string, err error) error {

@@ -15,7 +15,7 @@ import (
 // Actor returns the actor of a session's cookie, as the session and its user are now:
 // the zero Actor if one of them has ended.
 func (s *Service) Actor(ctx context.Context, cookie authz.Secret, call access.Call) (access.Actor, error) {
-	session, err := s.State.Sessions.Find(ctx, cookie)
+	session, err := s.Logins.Find(ctx, cookie)
 	return s.actorOf(ctx, session, err, call)
 }
 
@@ -25,7 +25,7 @@ func (s *Service) Renew(ctx context.Context, a access.Actor) (access.Actor, erro
 	if a.Session() == "" {
 		return s.Records.Renew(ctx, a)
 	}
-	session, err := s.State.Sessions.Get(ctx, a.User(), a.Session())
+	session, err := s.Logins.Get(ctx, a.User(), a.Session())
 	now, err := s.actorOf(ctx, session, err, access.Call{Via: a.Via()})
 	if err != nil || !now.Known() {
 		return access.Actor{}, err
@@ -62,7 +62,7 @@ func (s *Service) Sessions(ctx context.Context, a access.Actor, page store.Page)
 	if err != nil {
 		return nil, "", fault.Of(err)
 	}
-	all, err := s.State.Sessions.List(ctx, a.User())
+	all, err := s.Logins.List(ctx, a.User())
 	if err != nil {
 		return nil, "", asStateError(err)
 	}
@@ -80,7 +80,7 @@ func (s *Service) EndSession(ctx context.Context, a access.Actor, id string) err
 		err = mayUseSessions(a)
 	}
 	if err == nil {
-		_, err = s.State.Sessions.Get(ctx, a.User(), id)
+		_, err = s.Logins.Get(ctx, a.User(), id)
 		if err = asStateError(err); err != nil && fault.CodeOf(err) == fault.NotFound {
 			// It may be another user's.
 			s.Records.Refuse(ctx, a, audit.SessionEnd, id, fault.NotFound)
@@ -88,7 +88,7 @@ func (s *Service) EndSession(ctx context.Context, a access.Actor, id string) err
 	}
 	if err == nil {
 		// A session ends although its entry cannot be written: the log keeps it.
-		err = s.change(ctx, a.Entry(audit.SessionEnd, id, nil), func(seq int64) error { return s.State.Sessions.End(ctx, seq, a.User(), id) })
+		err = s.change(ctx, a.Entry(audit.SessionEnd, id, nil), func(seq int64) error { return s.Logins.End(ctx, seq, a.User(), id) })
 	}
 	return s.finish(ctx, a, audit.SessionEnd, id, err)
 }

@@ -18,8 +18,9 @@ import (
 // Config is what a Service is made of. All but Now and Reused are required.
 type Config struct {
 	Records  *manage.Service
-	Accounts *account.Service // by which users prove who they are
+	Accounts *account.Service // by which users prove who they are, with the sessions of the issuer's own pages
 	Grants   state.Grants
+	Consents state.Consents
 	Signer   Signer
 	// Issuer is the iss of the tokens, and Audience their aud.
 	Issuer, Audience string
@@ -43,13 +44,6 @@ func New(cfg Config) *Service {
 	return &Service{cfg}
 }
 
-// Tokens are an access token, and the refresh token that gets the next one.
-type Tokens struct {
-	Access, Refresh authz.Secret
-	User            string
-	Expires         time.Time // of the access token
-}
-
 // Login gives tokens to the user whose password this is. A password that is not accepted is
 // Invalid, whatever the reason is; one that has to be changed first is Forbidden.
 func (s *Service) Login(ctx context.Context, call access.Call, user string, password authz.Secret) (Tokens, error) {
@@ -71,19 +65,39 @@ func (s *Service) Login(ctx context.Context, call access.Call, user string, pass
 	return s.tokens(&r, grant, refresh)
 }
 
-// errEnded is a grant whose user has changed the password since, or is disabled or deleted.
-var errEnded = errors.New("the user's tokens have ended")
+// errEnded is a grant whose user has changed the password since, or is disabled or deleted,
+// or whose client has ended so.
+var errEnded = errors.New("the tokens of the user or the client have ended")
 
 // Refresh replaces a refresh token of a login by new tokens. A token that is not accepted is
 // NotFound. One that was used before, and not just now, ends its grant: a client that presents
 // it lost its successor, or it was stolen (RFC 9700 section 4.14.2).
 func (s *Service) Refresh(ctx context.Context, call access.Call, token authz.Secret) (Tokens, error) {
+	issued, err := s.rotate(ctx, call, token, &store.Client{ID: oauth.LoginClient})
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.tokens(&issued.User, issued.Grant, issued.Refresh)
+}
+
+// Issued is what an access token is signed for.
+type Issued struct {
+	Grant   state.Grant
+	User    store.UserRecord
+	Refresh authz.Secret // the next refresh token; empty: there is none
+}
+
+// rotate replaces a refresh token of the client by its successor.
+func (s *Service) rotate(ctx context.Context, call access.Call, token authz.Secret, client *store.Client) (Issued, error) {
 	var user store.UserRecord
 	read := func(g state.Grant) (err error) {
 		user, err = s.userOf(ctx, &g)
+		if err == nil && g.ClientGen != client.Gen {
+			err = errEnded
+		}
 		return err
 	}
-	grant, next, err := s.Grants.Rotate(ctx, token, oauth.LoginClient, s.RefreshTTL, read)
+	grant, next, err := s.Grants.Rotate(ctx, token, client.ID, s.RefreshTTL, read)
 	if err == nil && user.Name == "" { // a successor that was there already
 		err = read(grant)
 	}
@@ -93,15 +107,15 @@ func (s *Service) Refresh(ctx context.Context, call access.Call, token authz.Sec
 			s.Reused()
 		}
 		if err := s.end(ctx, call, &grant, "A refresh token was used again"); err != nil {
-			return Tokens{}, err
+			return Issued{}, err
 		}
-		return Tokens{}, notAccepted(state.ErrRefreshReused)
+		return Issued{}, notAccepted(state.ErrRefreshReused)
 	case errors.Is(err, state.ErrNotFound), errors.Is(err, state.ErrRefreshReplaced), errors.Is(err, errEnded):
-		return Tokens{}, notAccepted(err)
+		return Issued{}, notAccepted(err)
 	case err != nil:
-		return Tokens{}, unavailable(err)
+		return Issued{}, unavailable(err)
 	}
-	return s.tokens(&user, grant, next)
+	return Issued{grant, user, next}, nil
 }
 
 // Logout ends the grant of a refresh token, used or not, and its access tokens. A token that is
@@ -147,7 +161,7 @@ func (s *Service) userOf(ctx context.Context, g *state.Grant) (store.UserRecord,
 }
 
 func notAccepted(cause error) error {
-	return &fault.Error{Code: fault.NotFound, Detail: "the refresh token is not valid", Cause: cause}
+	return &fault.Error{Code: fault.NotFound, Detail: "the token or code is not valid", Cause: cause}
 }
 
 func unavailable(cause error) error {

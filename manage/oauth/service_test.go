@@ -268,7 +268,7 @@ func TestLogout(t *testing.T) {
 // TestGranted: no token has a scope of Keyward.
 func TestGranted(t *testing.T) {
 	scopes := []string{"keyward:admin", "a", "keyward:", "keyward", "b"}
-	if got := granted(scopes); !slices.Equal(got, []string{"a", "keyward", "b"}) || scopes[0] != "keyward:admin" {
+	if got := grantable(scopes); !slices.Equal(got, []string{"a", "keyward", "b"}) || scopes[0] != "keyward:admin" {
 		t.Errorf("%q of %q", got, scopes)
 	}
 }

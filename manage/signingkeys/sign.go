@@ -106,6 +106,19 @@ func (k *Keys) Sign(typ string, claims any) (string, error) {
 	return v.signer.sign(typ, claims)
 }
 
+// SigningKey returns the key that Sign signs with, for a library that signs itself; what it
+// signs is to be as Sign's. The error is Sign's.
+func (k *Keys) SigningKey() (Key, error) {
+	v := k.view.Load()
+	if err := k.checkFresh(v); err != nil {
+		return Key{}, err
+	}
+	if v.signer == nil {
+		return Key{}, ErrNoKey
+	}
+	return *v.set.find(Signing), nil
+}
+
 // checkFresh returns ErrStale if the set was read too long ago by either of the clocks: a
 // machine that was suspended sees it by its wall clock, and one whose wall clock was set
 // back by the other.

@@ -18,10 +18,14 @@ var errBusy = errors.New("other changes take too long")
 
 // DB is the state, in a file or in Postgres. Its methods may be called concurrently.
 type DB struct {
-	Sessions    Sessions
-	Codes       Codes
-	Idempotency Idempotency
-	Grants      Grants
+	Sessions Sessions // of the console
+	// IssuerSessions are those of the issuer's login page: a cookie of one is none of the
+	// other.
+	IssuerSessions Sessions
+	Codes          Codes
+	Idempotency    Idempotency
+	Grants         Grants
+	Consents       Consents
 
 	now     func() time.Time
 	rand    io.Reader
@@ -40,10 +44,11 @@ func newDB(idle, longest time.Duration, now func() time.Time, random io.Reader) 
 	if db.rand == nil {
 		db.rand = rand.Reader
 	}
-	db.Sessions = Sessions{db, idle, longest}
+	db.Sessions = Sessions{db, "state_session", idle, longest}
+	db.IssuerSessions = Sessions{db, "state_issuer_session", idle, longest}
 	db.Codes = Codes{db}
 	db.Idempotency = Idempotency{db}
-	db.Grants = Grants{db}
+	db.Grants, db.Consents = Grants{db}, Consents{db}
 	return db
 }
 

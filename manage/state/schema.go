@@ -88,6 +88,43 @@ CREATE TABLE refresh (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX refresh_grant ON refresh (grant_id);
 CREATE INDEX refresh_expires ON refresh (expires);
+`, `
+ALTER TABLE "grant" ADD COLUMN client_gen INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE "grant" ADD COLUMN resources TEXT NOT NULL DEFAULT 'null'; -- JSON
+ALTER TABLE "grant" ADD COLUMN auth_time INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE auth_code (
+	hash         BLOB PRIMARY KEY,
+	grant_id     TEXT NOT NULL,
+	redirect_uri TEXT NOT NULL,
+	challenge    TEXT NOT NULL,
+	nonce        TEXT NOT NULL,
+	expires      INTEGER NOT NULL,
+	used         INTEGER -- NULL: not yet
+) STRICT, WITHOUT ROWID;
+CREATE INDEX auth_code_grant ON auth_code (grant_id);
+
+CREATE TABLE consent (
+	user   TEXT NOT NULL,
+	client TEXT NOT NULL,
+	scopes TEXT NOT NULL, -- JSON
+	given  INTEGER NOT NULL,
+	PRIMARY KEY (user, client)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE issuer_session (
+	hash         BLOB PRIMARY KEY, -- of the cookie
+	id           TEXT NOT NULL UNIQUE,
+	user         TEXT NOT NULL,
+	login_method TEXT NOT NULL,
+	roles        TEXT NOT NULL, -- JSON
+	address      TEXT NOT NULL,
+	login        INTEGER NOT NULL,
+	seen         INTEGER NOT NULL,
+	expires      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX issuer_session_user ON issuer_session (user, seen);
+CREATE INDEX issuer_session_expires ON issuer_session (expires);
 `}
 
 // busyRetry is how long to wait before a file that another process has locked is

@@ -62,9 +62,10 @@ type Login struct {
 	After time.Time
 }
 
-// Sessions are the console's sessions.
+// Sessions are those of one place to which users log in.
 type Sessions struct {
 	db        *DB
+	table     string
 	idle, max time.Duration
 }
 
@@ -119,14 +120,14 @@ func (s Sessions) create(ctx context.Context, l Login, replaced string) (Session
 	// Synced, because the session that it replaces must not come back.
 	err = s.db.write(ctx, powerCut, func(tx *transaction) error {
 		presented, _ := hashToken(l.Replaces)
-		if _, err := tx.exec(`DELETE FROM state_session WHERE hash = ?1 OR id = ?2`, presented, replaced); err != nil {
+		if _, err := tx.exec(`DELETE FROM `+s.table+` WHERE hash = ?1 OR id = ?2`, presented, replaced); err != nil {
 			return err
 		}
-		if _, err := tx.exec(`DELETE FROM state_session WHERE "user" = ?1 AND hash NOT IN
-			(SELECT hash FROM state_session WHERE "user" = ?1 ORDER BY seen DESC LIMIT ?2)`, l.User, maxSessionsPerUser-1); err != nil {
+		if _, err := tx.exec(`DELETE FROM `+s.table+` WHERE "user" = ?1 AND hash NOT IN
+			(SELECT hash FROM `+s.table+` WHERE "user" = ?1 ORDER BY seen DESC LIMIT ?2)`, l.User, maxSessionsPerUser-1); err != nil {
 			return err
 		}
-		_, err := tx.exec(`INSERT INTO state_session (hash, id, "user", login_method, roles, address, login, seen, expires)
+		_, err := tx.exec(`INSERT INTO `+s.table+` (hash, id, "user", login_method, roles, address, login, seen, expires)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)`, hash, session.ID, l.User, string(l.Method), string(roles), l.Address,
 			toMillis(login), toMillis(now), toMillis(session.Expires))
 		return err
@@ -143,9 +144,12 @@ func (s Sessions) end(session Session) time.Time {
 	return idle
 }
 
-const selectSession = `SELECT id, "user", login_method, roles, address, login, seen, expires FROM state_session `
+// selectWhere is a statement that scan reads a row of.
+func (s Sessions) selectWhere(where string) string {
+	return `SELECT id, "user", login_method, roles, address, login, seen, expires FROM ` + s.table + ` WHERE ` + where
+}
 
-// scan reads a row of selectSession. A session of which the limits that apply now
+// scan reads a row of selectWhere. A session of which the limits that apply now
 // allow less than those at its last use ends earlier.
 func (s Sessions) scan(row interface{ Scan(dest ...any) error }) (Session, error) {
 	var session Session
@@ -182,7 +186,7 @@ func (s Sessions) Find(ctx context.Context, token authz.Secret) (Session, error)
 		return Session{}, fmt.Errorf("finding a session: %w", ErrNotFound)
 	}
 	now := s.db.now()
-	session, err := s.read(ctx, selectSession+`WHERE hash = ?1`, hash)
+	session, err := s.read(ctx, s.selectWhere(`hash = ?1`), hash)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && !now.Before(session.Expires) {
 		err = ErrNotFound
 	}
@@ -199,7 +203,7 @@ func (s Sessions) Find(ctx context.Context, token authz.Secret) (Session, error)
 
 // Get returns the session of the user with that id. It is not a use of the session.
 func (s Sessions) Get(ctx context.Context, user, id string) (Session, error) {
-	session, err := s.read(ctx, selectSession+`WHERE id = ?1 AND "user" = ?2`, id, user)
+	session, err := s.read(ctx, s.selectWhere(`id = ?1 AND "user" = ?2`), id, user)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && !s.db.now().Before(session.Expires) {
 		err = ErrNotFound
 	}
@@ -225,7 +229,7 @@ func (s Sessions) Exists(ctx context.Context, user, id string) (bool, error) {
 func (s Sessions) touch(ctx context.Context, hash []byte, session Session) {
 	ctx, cancel := context.WithTimeout(ctx, touchTimeout)
 	defer cancel()
-	_, _ = s.db.changeOne(ctx, processExit, 0, `UPDATE state_session SET seen = ?2, expires = ?3 WHERE hash = ?1 AND seen < ?2`,
+	_, _ = s.db.changeOne(ctx, processExit, 0, `UPDATE `+s.table+` SET seen = ?2, expires = ?3 WHERE hash = ?1 AND seen < ?2`,
 		hash, toMillis(session.Seen), toMillis(session.Expires))
 }
 
@@ -241,7 +245,7 @@ func (s Sessions) List(ctx context.Context, user string) ([]Session, error) {
 func (s Sessions) list(ctx context.Context, user string) ([]Session, error) {
 	q, done := s.db.storage.reader(ctx)
 	defer done()
-	rows, err := q.rows(selectSession+`WHERE "user" = ?1 ORDER BY seen DESC, id LIMIT ?2`, user, maxSessionsPerUser)
+	rows, err := q.rows(s.selectWhere(`"user" = ?1 ORDER BY seen DESC, id LIMIT ?2`), user, maxSessionsPerUser)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +266,7 @@ func (s Sessions) list(ctx context.Context, user string) ([]Session, error) {
 
 // End ends a session of this user. The session of another user is ErrNotFound.
 func (s Sessions) End(ctx context.Context, entry int64, user, id string) error {
-	n, err := s.db.changeOne(ctx, powerCut, entry, `DELETE FROM state_session WHERE id = ?1 AND "user" = ?2`, id, user)
+	n, err := s.db.changeOne(ctx, powerCut, entry, `DELETE FROM `+s.table+` WHERE id = ?1 AND "user" = ?2`, id, user)
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}
@@ -275,7 +279,7 @@ func (s Sessions) End(ctx context.Context, entry int64, user, id string) error {
 // EndUser ends all sessions of a user but the one with the id except, which may be
 // empty, and returns how many.
 func (s Sessions) EndUser(ctx context.Context, user, except string) (int, error) {
-	n, err := s.db.changeOne(ctx, powerCut, 0, `DELETE FROM state_session WHERE "user" = ?1 AND (id = ?2) IS NOT TRUE`, user, except)
+	n, err := s.db.changeOne(ctx, powerCut, 0, `DELETE FROM `+s.table+` WHERE "user" = ?1 AND (id = ?2) IS NOT TRUE`, user, except)
 	if err != nil {
 		return 0, fmt.Errorf("ending the sessions of a user: %w", err)
 	}
@@ -286,7 +290,7 @@ func (s Sessions) EndUser(ctx context.Context, user, except string) (int, error)
 func (s Sessions) Count(ctx context.Context) (n int, err error) {
 	q, done := s.db.storage.reader(ctx)
 	defer done()
-	err = q.row(`SELECT count(*) FROM state_session WHERE expires > ?1`, toMillis(s.db.now())).Scan(&n)
+	err = q.row(`SELECT count(*) FROM `+s.table+` WHERE expires > ?1`, toMillis(s.db.now())).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("counting sessions: %w", err)
 	}

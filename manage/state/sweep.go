@@ -15,7 +15,7 @@ const sweepBatch = 500
 // open calls it every few minutes.
 func (db *DB) Sweep(ctx context.Context) error {
 	now := toMillis(db.now())
-	for _, table := range []string{"state_session", "state_code", "state_idempotency", "state_refresh", "state_grant"} {
+	for _, table := range []string{"state_session", "state_issuer_session", "state_code", "state_idempotency", "state_refresh", "state_grant"} {
 		key := "hash"
 		if table == "state_grant" {
 			key = "id"
@@ -24,6 +24,12 @@ func (db *DB) Sweep(ctx context.Context) error {
 		if err := db.sweep(ctx, statement, now, sweepBatch); err != nil {
 			return fmt.Errorf("removing expired rows of %s: %w", table, err)
 		}
+	}
+	// A code that was used is kept as long as its grant.
+	err := db.sweep(ctx, `DELETE FROM state_auth_code WHERE hash IN
+		(SELECT hash FROM state_auth_code WHERE NOT EXISTS (SELECT 1 FROM state_grant WHERE id = grant_id) LIMIT ?1)`, sweepBatch)
+	if err != nil {
+		return fmt.Errorf("removing authorization codes: %w", err)
 	}
 	if statement := db.storage.dialect().dropEntries; statement != "" {
 		if err := db.sweep(ctx, statement, sweepBatch); err != nil {

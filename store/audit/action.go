@@ -44,6 +44,9 @@ const (
 	LinkCreate Action = "link.create"
 	SessionEnd Action = "session.end"
 
+	ConsentGive     Action = "consent.give"
+	ConsentWithdraw Action = "consent.withdraw"
+
 	StoreAcceptRestore Action = "store.accept_restore"
 
 	LimitReset Action = "limit.reset"
@@ -61,7 +64,7 @@ func Actions() []Action {
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
 		ProjectCreate, ProjectUpdate, ProjectDelete, ClientCreate, ClientUpdate, ClientRotate, ClientDisable, ClientDelete,
-		RevocationCreate, LinkCreate, SessionEnd, StoreAcceptRestore, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
+		RevocationCreate, LinkCreate, SessionEnd, ConsentGive, ConsentWithdraw, StoreAcceptRestore, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
 	}
 }
 
@@ -73,10 +76,10 @@ func (a Action) Kind() string {
 	return kind
 }
 
-// Changes reports whether the action, when it is done, changes a record, a session or a
-// link, which keeps the number of the entry. Others change counters, or nothing.
+// Changes reports whether the action, when it is done, changes a record, a session, a
+// link or a consent, which keeps the number of the entry. Others change counters, or nothing.
 func (a Action) Changes() bool {
-	return slices.Contains([]string{"key", "user", "project", "client", "revocation", "link", "session"}, a.Kind())
+	return slices.Contains([]string{"key", "user", "project", "client", "revocation", "link", "session", "consent"}, a.Kind())
 }
 
 // Ends reports whether the action only takes away what a credential may do. It goes

@@ -39,6 +39,18 @@ func (f RevocationFeed) Follow(into store.Sink[store.Revocation]) (store.Followe
 	return follow(f.FollowConfig, fileheader.Revocations(), into, func() decoder[store.Revocation] { return &store.RevocationDecoder{} })
 }
 
+// ClientFeed feeds a sink from a file of OAuth clients whose secrets were hashed as Hasher
+// does. The file is made by the first client, so a server wants MissingOK.
+type ClientFeed struct {
+	Hasher *apikey.Hasher
+	journal.FollowConfig
+}
+
+// Follow implements Feed.
+func (f ClientFeed) Follow(into store.Sink[store.Client]) (store.Follower, error) {
+	return follow(f.FollowConfig, fileheader.Clients(f.Hasher), into, func() decoder[store.Client] { return &store.ClientDecoder{} })
+}
+
 // decoder decodes lines into one record, which is valid until the next one.
 type decoder[R any] interface {
 	Decode(line []byte) (*R, error)

@@ -80,6 +80,7 @@ func (r *records) openFiles(env *command.Env, cfg *config.Config, hasher *apikey
 		changes := state.File{Path: cfg.State.File}
 		log.Watch("link", changes)
 		log.Watch("session", changes)
+		log.Watch("consent", changes)
 	}
 	if cfg.Keys.File != "" {
 		keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: cfg.Keys.File, Hasher: hasher, StartOver: begin.StartOver, Now: env.Now})

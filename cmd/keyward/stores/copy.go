@@ -55,7 +55,7 @@ func filesOf(cfg *config.Config, hasher *apikey.Hasher) storecopy.Files {
 	return storecopy.Files{
 		Keys: cfg.Keys.File, Users: cfg.Users.File, Projects: cfg.Projects.File, Clients: cfg.Clients.File,
 		Revocations: cfg.Revocations.File, Audit: cfg.Audit.File, Usage: cfg.Usage.File, Hasher: hasher,
-		Changes: map[string]filestore.ChangeStore{"link": changes, "session": changes},
+		Changes: map[string]filestore.ChangeStore{"link": changes, "session": changes, "consent": changes},
 	}
 }
 

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,9 @@ type Config struct {
 	// CountRequest counts a request by its route, one of a closed set, "" for none, and
 	// by the status of the response; nil counts nothing.
 	CountRequest func(route string, status int)
+	// StaticDir is the path below which the files are that pages refer to; "" is
+	// static.Dir.
+	StaticDir string
 	// Log is for what an operator must know; nil discards it.
 	Log *slog.Logger
 	// Now is the clock; nil is time.Now.
@@ -96,7 +100,7 @@ func NewSite(cfg Config) *Site {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Site{Config: cfg, static: static.New()}
+	s := &Site{Config: cfg, static: static.New(cmp.Or(cfg.StaticDir, static.Dir))}
 	s.errors, s.shared = s.Parse(templatesIn("errors")), s.Parse(templatesIn("shared"))
 	return s
 }

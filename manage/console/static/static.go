@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Dir is the path below which the files are.
+// Dir is the path below which the files of the console are.
 const Dir = "/static/"
 
 //go:embed style.css
@@ -28,6 +28,7 @@ var icon []byte
 // Files are the files by their path.
 type Files struct {
 	Style, Script, Icon string // paths
+	dir                 string
 	content             map[string]file
 }
 
@@ -36,9 +37,9 @@ type file struct {
 	text            []byte
 }
 
-// New returns the files.
-func New() *Files {
-	f := &Files{content: map[string]file{}}
+// New returns the files, below a path that ends with a slash.
+func New(dir string) *Files {
+	f := &Files{dir: dir, content: map[string]file{}}
 	f.Style = f.add("style", "css", "text/css; charset=utf-8", style)
 	f.Script = f.add("console", "js", "text/javascript; charset=utf-8", script)
 	f.Icon = f.add("icon", "svg", "image/svg+xml", icon)
@@ -48,7 +49,7 @@ func New() *Files {
 func (f *Files) add(name, extension, mediaType string, text []byte) string {
 	sum := sha256.Sum256(text)
 	hash := hex.EncodeToString(sum[:8])
-	path := Dir + name + "." + hash + "." + extension
+	path := f.dir + name + "." + hash + "." + extension
 	f.content[path] = file{mediaType, `"` + hash + `"`, text}
 	return path
 }
@@ -56,7 +57,7 @@ func (f *Files) add(name, extension, mediaType string, text []byte) string {
 // Serve serves a request for a file, and reports whether there is one of that path.
 func (f *Files) Serve(w http.ResponseWriter, r *http.Request) bool {
 	found, ok := f.content[r.URL.Path]
-	if !ok || !strings.HasPrefix(r.URL.Path, Dir) || r.Method != http.MethodGet && r.Method != http.MethodHead {
+	if !ok || !strings.HasPrefix(r.URL.Path, f.dir) || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
 	h := w.Header()

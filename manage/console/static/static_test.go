@@ -9,7 +9,7 @@ import (
 
 // TestServe: a file is served by the name that has its hash, and by no other.
 func TestServe(t *testing.T) {
-	f := New()
+	f := New(Dir)
 	for path, want := range map[string]bool{f.Style: true, f.Script: true, f.Icon: true, "/static/": false, "/static/style.css": false, strings.Replace(f.Style, "style.", "style.0", 1): false} {
 		w := httptest.NewRecorder()
 		if got := f.Serve(w, httptest.NewRequest(http.MethodGet, path, nil)); got != want {

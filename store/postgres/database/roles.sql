@@ -21,7 +21,8 @@ $$;
 
 -- A role has what follows and nothing else, whatever an earlier version granted.
 REVOKE ALL ON meta, state_lock, journal, key_record, key_secret, user_record, project, client, revocation, audit, snapshot, replica, replica_lost,
-    usage, usage_batch, state_session, state_code, state_idempotency, state_entry, state_grant, state_refresh, signing_set, signing_key FROM keyward_writer, keyward_replica;
+    usage, usage_batch, state_session, state_code, state_idempotency, state_entry, state_grant, state_refresh, state_auth_code,
+    state_consent, state_issuer_session, signing_set, signing_key FROM keyward_writer, keyward_replica;
 
 -- Consoles, issuers and commands. None of them rewrites the journal or removes a record,
 -- or says when a line was written.
@@ -68,9 +69,10 @@ CREATE POLICY keyward_replica ON usage_batch TO keyward_replica USING (login = s
 DROP POLICY IF EXISTS keyward_writer ON usage_batch;
 CREATE POLICY keyward_writer ON usage_batch TO keyward_writer USING (true);
 
--- Sessions, one-time codes, idempotency keys, grants and refresh tokens, which consoles
--- and issuers keep.
-GRANT SELECT, INSERT, UPDATE, DELETE ON state_session, state_code, state_idempotency, state_entry, state_grant, state_refresh TO keyward_writer;
+-- Sessions, one-time codes, idempotency keys, and what the issuer has granted, which
+-- consoles and issuers keep.
+GRANT SELECT, INSERT, UPDATE, DELETE ON state_session, state_code, state_idempotency, state_entry, state_grant, state_refresh,
+    state_auth_code, state_consent, state_issuer_session TO keyward_writer;
 
 -- The signing keys of the issuer, encrypted. Keywards that only check requests read none.
 GRANT SELECT, INSERT (version), UPDATE (version) ON signing_set TO keyward_writer;

@@ -14,7 +14,7 @@ import (
 // The versions of the schema: that of the migrations of this program, and the oldest
 // that it can serve.
 const (
-	SchemaVersion = 3
+	SchemaVersion = 4
 	OldestSchema  = 2
 )
 

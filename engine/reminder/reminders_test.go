@@ -1,4 +1,4 @@
-package engine
+package reminder
 
 import (
 	"bytes"
@@ -15,7 +15,7 @@ import (
 
 // remindersFixture has keys that expire so many hours after a start.
 type remindersFixture struct {
-	reminders
+	Reminders
 	keys  *keyindex.Keys
 	start time.Time
 	lines bytes.Buffer
@@ -24,7 +24,7 @@ type remindersFixture struct {
 
 func newRemindersFixture(t *testing.T) *remindersFixture {
 	f := &remindersFixture{keys: keyindex.NewKeys(), start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), count: map[int]int{}}
-	f.reminders = reminders{log: slog.New(slog.NewTextHandler(&f.lines, nil)), reminded: func(days int) { f.count[days]++ }, stop: make(chan struct{})}
+	f.Reminders = *New(Config{Log: slog.New(slog.NewTextHandler(&f.lines, nil)), Reminded: func(days int) { f.count[days]++ }, Stop: make(chan struct{})})
 	t.Cleanup(func() {
 		if strings.Contains(f.lines.String(), "kw_") {
 			t.Error("a hint is in the log")

@@ -1,4 +1,5 @@
-package engine
+// Package reminder reminds operators of the keys that expire soon, in the log and in a metric.
+package reminder
 
 import (
 	"log/slog"
@@ -9,9 +10,9 @@ import (
 
 const day = 24 * time.Hour
 
-// reminderDays are how many days before a key expires its operators are reminded, the
+// Days are how many days before a key expires its operators are reminded, the
 // longest time first.
-var reminderDays = [...]int{30, 7, 1}
+var Days = [...]int{30, 7, 1}
 
 const (
 	remindEvery = time.Hour
@@ -20,37 +21,45 @@ const (
 	maxReminderLines = 100
 )
 
-// reminders are the log lines and the counts of keys that expire soon. A pass reminds of
+// Config is what Reminders are made of. All are required.
+type Config struct {
+	Log      *slog.Logger
+	Reminded func(days int) // counts one
+	Stop     <-chan struct{}
+}
+
+// Reminders are the log lines and the counts of keys that expire soon. A pass reminds of
 // the keys that came within one of the times since the pass before; so no key is
 // reminded of twice, and nothing is remembered per key. The first pass over a store
 // reminds of all that are within the longest time, each once.
-type reminders struct {
-	log      *slog.Logger
-	reminded func(days int) // counts one
-	stop     <-chan struct{}
+type Reminders struct {
+	Config
 
 	keys *keyindex.Keys // of the last pass
 	last time.Time      // when that was
 }
 
-// run makes a pass each hour, and one as soon as the keys of a store are loaded, until
-// stop is closed.
-func (r *reminders) run(current func() *Snapshot) {
+// New returns Reminders.
+func New(cfg Config) *Reminders { return &Reminders{Config: cfg} }
+
+// Run makes a pass each hour, and one as soon as the keys of a store are loaded, until
+// Stop is closed. current returns the keys in force, and how old one may be at most.
+func (r *Reminders) Run(current func() (*keyindex.Keys, time.Duration)) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
-		case <-r.stop:
+		case <-r.Stop:
 			return
 		case <-tick.C:
-			s := current()
-			r.pass(s.stores.keys.records, s.cfg.Keys.MaxAge, time.Now())
+			keys, maxAge := current()
+			r.pass(keys, maxAge, time.Now())
 		}
 	}
 }
 
 // pass reminds of keys, if it is time to.
-func (r *reminders) pass(keys *keyindex.Keys, maxAge time.Duration, now time.Time) {
+func (r *Reminders) pass(keys *keyindex.Keys, maxAge time.Duration, now time.Time) {
 	last := r.last
 	if keys != r.keys {
 		last = time.Time{}
@@ -59,9 +68,9 @@ func (r *reminders) pass(keys *keyindex.Keys, maxAge time.Duration, now time.Tim
 		return
 	}
 	lines := 0
-	loaded := keys.Expiring(now, now.AddDate(0, 0, reminderDays[0]), maxAge, func(key keyindex.ExpiringKey) bool {
+	loaded := keys.Expiring(now, now.AddDate(0, 0, Days[0]), maxAge, func(key keyindex.ExpiringKey) bool {
 		if days := dueReminder(key.Expires, last, now); days > 0 {
-			r.reminded(days)
+			r.Reminded(days)
 			if lines++; lines <= maxReminderLines {
 				r.remind(&key, days)
 			}
@@ -72,7 +81,7 @@ func (r *reminders) pass(keys *keyindex.Keys, maxAge time.Duration, now time.Tim
 		return
 	}
 	if lines > maxReminderLines {
-		r.log.Warn("more keys expire soon", "keys", lines-maxReminderLines)
+		r.Log.Warn("more keys expire soon", "keys", lines-maxReminderLines)
 	}
 	r.keys, r.last = keys, now
 }
@@ -80,7 +89,7 @@ func (r *reminders) pass(keys *keyindex.Keys, maxAge time.Duration, now time.Tim
 // dueReminder returns the number of days within which the key came of its expiry since
 // the last pass, the lowest of several; 0 is none.
 func dueReminder(expires, last, now time.Time) (days int) {
-	for _, n := range reminderDays {
+	for _, n := range Days {
 		if at := expires.Add(-time.Duration(n) * day); at.After(last) && !at.After(now) {
 			days = n
 		}
@@ -88,19 +97,19 @@ func dueReminder(expires, last, now time.Time) (days int) {
 	return days
 }
 
-func (r *reminders) remind(key *keyindex.ExpiringKey, days int) {
+func (r *Reminders) remind(key *keyindex.ExpiringKey, days int) {
 	attrs := []any{"key_id", key.ID, "days", days, "expires", key.Expires.UTC().Format(time.RFC3339)}
 	for _, a := range [...]struct{ name, value string }{{"key_name", key.Name}, {"user", key.User}, {"project", key.Project}} {
 		if a.value != "" {
 			attrs = append(attrs, a.name, a.value)
 		}
 	}
-	r.log.Warn("a key expires soon", attrs...)
+	r.Log.Warn("a key expires soon", attrs...)
 }
 
-func (r *reminders) stopped() bool {
+func (r *Reminders) stopped() bool {
 	select {
-	case <-r.stop:
+	case <-r.Stop:
 		return true
 	default:
 		return false
