@@ -101,7 +101,7 @@ var allowed = map[string][]string{
 	"manage/console/keypages":      {"keyward/authz", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/console/page", "keyward/manage/fault", "keyward/manage/input", "keyward/store", "keyward/store/audit", "keyward/usage"},
 	"manage/console/projectpages":  {"keyward/authz", "keyward/config", "keyward/manage", "keyward/manage/access", "keyward/manage/console/page", "keyward/manage/fault", "keyward/manage/input", "keyward/manage/registry", "keyward/store", "keyward/usage"},
 	"manage/client":                {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/fault", "keyward/manage/registry", "keyward/store", "keyward/store/audit", "keyward/store/confusable", "keyward/store/importer", "keyward/usage"},
-	"filecheck":                    {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/verifier/jwks"},
+	"filecheck":                    {"keyward/apikey", "keyward/authz", "keyward/config", "keyward/keyindex", "keyward/manage/signingkeys", "keyward/manage/signingkeys/pgkeys", "keyward/server", "keyward/store", "keyward/store/filestore", "keyward/store/journal", "keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/verifier/jwks"},
 	"filewatch":                    {},
 	"reuse":                        {},
 	"engine/central":               {"keyward/store/postgres", "keyward/store/postgres/database", "keyward/store/postgres/source", "keyward/store/postgres/upkeep", "keyward/store/postgres/usagetable", "keyward/store/replica", "keyward/usage"},
