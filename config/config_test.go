@@ -125,6 +125,17 @@ revocations: {file: ""}
 projects: {file: ""}
 clients: {file: ""}
 audit: {file: "", keep: 400d}
+issuer:
+  url: ""
+  audience: ""
+  algorithm: ES256
+  keys_dir: signing-keys
+  keys_secret_file: ""
+  publish_before: 10m
+  rotate_every: 30d
+  access_token_ttl: 1h
+  refresh_token_ttl: 30d
+  cookie: ""
 usage: {file: "", flush: 10s}
 rate_limits: {store: memory}
 trusted_proxies: []
@@ -164,8 +175,8 @@ func TestEveryKey(t *testing.T) {
 	cfg.Routes, cfg.Default, cfg.Warnings, cfg.env = nil, authz.Route{}, nil, nil
 	want := &Config{
 		File:              "testdata/everything.yaml",
-		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0", Console: "0.0.0.0:9194"},
-		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}, Console: KeyPair{CertFile: "d.crt", KeyFile: "d.key"}},
+		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0", Console: "0.0.0.0:9194", Issuer: "0.0.0.0:9195"},
+		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}, Console: KeyPair{CertFile: "d.crt", KeyFile: "d.key"}, Issuer: KeyPair{CertFile: "e.crt", KeyFile: "e.key"}},
 		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour, ExpiryHeader: true},
 		Users:             Users{"u.jsonl"},
 		Sources:           authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBasic), Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
@@ -189,6 +200,10 @@ func TestEveryKey(t *testing.T) {
 		Console: Console{ConsoleHalo, "T", "https://api.example.com", []NamedScope{{"a:r", "Read a"}}, "https://console.example.com", Session{15 * time.Minute, 8 * time.Hour}, FirstLogin{true, true}, OIDC{
 			Issuer: "https://idp.example.com", Name: "I", ClientID: "keyward", ClientSecretFile: "idp-secret", UserClaim: "email", CreateUsers: true, RolesClaim: "groups",
 			Roles: map[string][]string{"idp-admins": {"keyward:admin"}}, Scopes: []string{"groups"}}},
+		Issuer: Issuer{
+			URL: "https://auth.example.com", Audience: "api", Algorithm: "EdDSA", KeysDir: "sk",
+			PublishBefore: 5 * time.Minute, RotateEvery: 7 * 24 * time.Hour, AccessTTL: 2 * time.Hour, RefreshTTL: 10 * 24 * time.Hour, Cookie: "token",
+		},
 		Revocations:    Revocations{"r.jsonl"},
 		Projects:       Projects{"projects.jsonl"},
 		Clients:        Clients{"clients.jsonl"},
@@ -246,6 +261,7 @@ func TestWarnings(t *testing.T) {
 		{"resource_metadata: {name: a}", "f:1: resource_metadata: of no effect without a url"},
 		{"resource_metadata: {url: 'http://localhost:1', authorization_servers: ['https://id.example.com']}", ""},
 		{"tracing: {sample: 0.5}", "f:1: tracing: sample is of no effect without an endpoint"},
+		{"issuer: {access_token_ttl: 2h}", "f:1: issuer.access_token_ttl: other servers that verify the tokens accept them for so long after a logout\nf:1: issuer: of no effect: that listener is off"},
 		{"credentials: {bearer: false}", "f:1: credentials: every place is off, so that no credential is ever found"},
 	} {
 		cfg, err := Parse("f", []byte(c.text), noEnv)

@@ -36,6 +36,23 @@ usage: {file: usage.jsonl}
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
+	issuing := `listen: {issuer: "127.0.0.1:1"}
+keys: {file: ""}
+users: {file: u}
+clients: {file: c}
+revocations: {file: r}
+audit: {file: a}
+state: {file: s}
+issuer: {url: "http://127.0.0.1:1"`
+	for more, want := range map[string]string{"}": "{issuer.keys_dir 0 signing-keys }", ", keys_dir: sk}": "{issuer.keys_dir 8 sk }"} {
+		cfg, err := Parse("f", []byte(issuing+more), noEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Files[slices.IndexFunc(cfg.Files, func(f File) bool { return f.Key == "issuer.keys_dir" })]; fmt.Sprint(got) != want {
+			t.Errorf("%v, want %s", got, want)
+		}
+	}
 	if cfg, err := Parse("f", []byte("keys: {file: \"\"}"), noEnv); err != nil || len(cfg.Files) != 0 {
 		t.Errorf("%v, %v", cfg, err)
 	}

@@ -52,7 +52,7 @@ func (d *decoder) issuerSection(v strictyaml.Value, i *Issuer, l *Listen) {
 		{"url", func(v strictyaml.Value) { d.origin(v, &i.URL) }},
 		{"audience", d.Checked(&i.Audience, validOptionalClaim)},
 		{"algorithm", strictyaml.Choice(d.Decoder, &i.Algorithm, wordsOf(issuerAlgorithms))},
-		{"keys_dir", d.Text(&i.KeysDir)},
+		{"keys_dir", d.filename(&i.KeysDir)},
 		{"keys_secret_file", d.filename(&i.KeysSecretFile)},
 		{"publish_before", d.Duration(&i.PublishBefore, false)},
 		{"rotate_every", d.Duration(&i.RotateEvery, false)},
@@ -117,7 +117,12 @@ func (d *decoder) ownIssuer(root strictyaml.Value, cfg *Config) {
 		}
 	}
 	shared := cfg.Store.URL != nil
+	const keysDir = "issuer.keys_dir"
+	if !shared && !slices.ContainsFunc(d.files, func(f File) bool { return f.Key == keysDir }) {
+		d.files = append(d.files, File{Key: keysDir, Path: cfg.Issuer.KeysDir})
+	}
 	needs(cfg.Issuer.URL != "", "issuer.url")
+	needs(cfg.Issuer.KeysDir != "" || shared, "issuer.keys_dir")
 	needs(cfg.Users.File != "", "users.file")
 	needs(cfg.Revocations.File != "", "revocations.file: it ends the tokens of a logout")
 	needs(cfg.Audit.File != "" || shared, "audit.file")

@@ -14,6 +14,8 @@ import (
 	"keyward/authz"
 	"keyward/config"
 	"keyward/keyindex"
+	"keyward/manage/signingkeys"
+	"keyward/manage/signingkeys/pgkeys"
 	"keyward/server"
 	"keyward/store"
 	"keyward/store/filestore"
@@ -30,7 +32,7 @@ func Missing(cfg *config.Config) (found config.Problems) {
 			continue
 		}
 		switch file.Key {
-		case "usage.file", "revocations.file", "projects.file", "clients.file", "audit.file", "state.file":
+		case "usage.file", "revocations.file", "projects.file", "clients.file", "audit.file", "state.file", "issuer.keys_dir":
 		case "keys.pepper_file":
 			_, err = apikey.ReadPepper(file.Path)
 		default:
@@ -122,6 +124,11 @@ func (c *check) file(file config.File) error {
 		return c.keySet(file)
 	case "jwt.hmac_secret_file":
 		return c.secret(file)
+	case "issuer.keys_dir":
+		return c.signingKeys(file)
+	case "issuer.keys_secret_file":
+		_, err := pgkeys.ReadSecret(file.Path)
+		return err
 	case "introspection.client_secret_file", "console.oidc.client_secret_file", "store.password_file":
 		text, err := os.ReadFile(file.Path)
 		if err == nil && strings.TrimRight(string(text), "\r\n") == "" {
@@ -154,6 +161,31 @@ func (c *check) clients(file config.File) error {
 	}
 	_, _, err = filestore.NewClientFile(filestore.ClientFileConfig{Path: file.Path, Hasher: hasher}).List(context.Background(), store.ClientFilter{}, store.Page{})
 	return err
+}
+
+// signingKeys reads the directory of the issuer's keys, if it is there. A lost key ends its
+// tokens, and not the server.
+func (c *check) signingKeys(file config.File) error {
+	if _, err := os.Stat(file.Path); errors.Is(err, fs.ErrNotExist) {
+		return nil // the first start makes it
+	}
+	directory, err := signingkeys.OpenDirectory(file.Path)
+	if err != nil {
+		return err
+	}
+	set, err := directory.Load(context.Background())
+	if err != nil {
+		return err
+	}
+	if set.Damaged != nil {
+		c.warn(file, "%w", set.Damaged)
+	}
+	for i := range set.Keys {
+		if key := &set.Keys[i]; key.Lost != nil {
+			c.warn(file, "signing key %s: %w", key.ID, key.Lost)
+		}
+	}
+	return nil
 }
 
 // hasher returns what hashes secrets with the pepper. An error of the pepper file is
@@ -230,7 +262,7 @@ func (c *check) serves(set *jwks.Set, named func(*config.JWT) bool, all bool) er
 // certificate reads a file of tls, once even if several listeners name it.
 func (c *check) certificate(file config.File) error {
 	listener, which, _ := strings.Cut(strings.TrimPrefix(file.Key, "tls."), ".")
-	pair := map[string]config.KeyPair{"grpc": c.cfg.TLS.GRPC, "http": c.cfg.TLS.HTTP, "admin": c.cfg.TLS.Admin, "console": c.cfg.TLS.Console}[listener]
+	pair := map[string]config.KeyPair{"grpc": c.cfg.TLS.GRPC, "http": c.cfg.TLS.HTTP, "admin": c.cfg.TLS.Admin, "console": c.cfg.TLS.Console, "issuer": c.cfg.TLS.Issuer}[listener]
 	switch which {
 	case "cert_file":
 		pair.ClientCAFile = ""

@@ -9,10 +9,12 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"keyward/config"
+	"keyward/manage/signingkeys"
 )
 
 // TestCertificatesOfAllListeners: a certificate is accepted and another file is refused,
@@ -23,8 +25,8 @@ func TestCertificatesOfAllListeners(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pair := range []config.KeyPair{good, {CertFile: bad, KeyFile: good.KeyFile}} {
-		c := &check{cfg: &config.Config{TLS: config.TLS{GRPC: pair, HTTP: pair, Admin: pair, Console: pair}}}
-		for _, listener := range []string{"grpc", "http", "admin", "console"} {
+		c := &check{cfg: &config.Config{TLS: config.TLS{GRPC: pair, HTTP: pair, Admin: pair, Console: pair, Issuer: pair}}}
+		for _, listener := range []string{"grpc", "http", "admin", "console", "issuer"} {
 			err := c.file(config.File{Key: "tls." + listener + ".cert_file", Path: pair.CertFile})
 			if (err == nil) != (pair == good) {
 				t.Errorf("%s, %s: %v", listener, filepath.Base(pair.CertFile), err)
@@ -45,6 +47,53 @@ func TestClientSecrets(t *testing.T) {
 				t.Errorf("%s with %q: %v", key, text, err)
 			}
 		}
+	}
+}
+
+// TestIssuerKeys: the secret of signing keys is long enough, and their directory is for one
+// user alone. A directory that is not there yet is not a problem, and neither is a lost key.
+func TestIssuerKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "signing-keys")
+	keysDir, secretFile := config.File{Key: "issuer.keys_dir", Path: dir}, config.File{Key: "issuer.keys_secret_file", Path: filepath.Join(t.TempDir(), "secret")}
+	check := func(file config.File, good bool, warnings int) {
+		t.Helper()
+		c := &check{cfg: &config.Config{}}
+		if err := c.file(file); (err == nil) != good || len(c.warnings) != warnings {
+			t.Errorf("%s: %v, %v", file.Key, err, c.warnings)
+		}
+	}
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(keysDir, true, 0)
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the check made the directory")
+	}
+	storage, err := signingkeys.OpenDirectory(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := signingkeys.Open(t.Context(), signingkeys.Config{Storage: storage, Algorithm: "ES256", RotateEvery: time.Hour, TokenTTL: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(keysDir, true, 0)
+	write(filepath.Join(dir, "key-"+keys.Status()[0].ID+".pem"), "anything")
+	check(keysDir, true, 1)
+	write(filepath.Join(dir, "keys.json"), "anything")
+	check(keysDir, true, 1)
+	if err := os.Chmod(dir, 0o750); err != nil { //nolint:gosec // it is what is refused
+		t.Fatal(err)
+	}
+	check(keysDir, false, 0)
+
+	check(secretFile, false, 0)
+	for text, good := range map[string]bool{"": false, strings.Repeat("s", 31) + "\n": false, strings.Repeat("s", 32) + "\n": true} {
+		write(secretFile.Path, text)
+		check(secretFile, good, 0)
 	}
 }
 

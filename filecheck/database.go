@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"keyward/config"
+	"keyward/manage/signingkeys/pgkeys"
 	"keyward/store/postgres/database"
 	"keyward/store/postgres/source"
 )
@@ -30,10 +31,30 @@ func (c *check) database() error {
 	if err := db.Check(ctx); err != nil {
 		return err
 	}
+	if err := c.sealedKeys(ctx, db); err != nil {
+		return err
+	}
 	err = source.New(db).Probe(ctx)
 	if errors.Is(err, source.ErrPooler) {
 		c.warnings = append(c.warnings, config.Problem{File: c.cfg.File, Message: "store.url: " + err.Error()})
 		return nil
+	}
+	return err
+}
+
+// sealedKeys returns the error that keeps an issuer from reading the signing keys in the
+// database.
+func (c *check) sealedKeys(ctx context.Context, db *database.DB) error {
+	if !c.cfg.OwnIssuer() {
+		return nil
+	}
+	secret, err := pgkeys.ReadSecret(c.cfg.Issuer.KeysSecretFile)
+	if err != nil {
+		return nil // it is reported at the file's own line
+	}
+	storage, err := pgkeys.New(pgkeys.Config{Database: db, Secret: secret})
+	if err == nil {
+		_, err = storage.Load(ctx)
 	}
 	return err
 }

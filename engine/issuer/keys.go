@@ -7,12 +7,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"keyward/authz"
 	"keyward/config"
 	"keyward/manage/signingkeys"
 	"keyward/manage/signingkeys/pgkeys"
@@ -81,11 +79,11 @@ func storageOf(cfg *config.Issuer, db *database.DB) (signingkeys.Storage, time.D
 		directory, err := signingkeys.OpenDirectory(cfg.KeysDir)
 		return directory, readFiles, err
 	}
-	secret, err := os.ReadFile(cfg.KeysSecretFile)
+	secret, err := pgkeys.ReadSecret(cfg.KeysSecretFile)
 	if err != nil {
 		return nil, 0, err
 	}
-	storage, err := pgkeys.New(pgkeys.Config{Database: db, Secret: authz.NewSecret(string(secret))})
+	storage, err := pgkeys.New(pgkeys.Config{Database: db, Secret: secret})
 	return storage, readDatabase, err
 }
 

@@ -254,6 +254,9 @@ func (d *Directory) Store(ctx context.Context, expected int64, set Set) (err err
 		return err
 	}
 	defer func() { _ = lock.Close() }() // which cannot undo what was stored
+	if err := d.checkOwner(); err != nil {
+		return err
+	}
 	stored, _, err := d.read()
 	if err != nil {
 		return err
@@ -280,6 +283,22 @@ func (d *Directory) Store(ctx context.Context, expected int64, set Set) (err err
 		return fmt.Errorf("writing %s: %w", d.name(recordsName), err)
 	}
 	d.removeOthers(&set)
+	return nil
+}
+
+// checkOwner returns ErrOtherOwner if the directory is another user's, as it is for root: that
+// user could not read what would be written.
+func (d *Directory) checkOwner() error {
+	info, err := d.files.Stat(d.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // writing says so
+	}
+	if err != nil {
+		return err
+	}
+	if is, ok := info.Sys().(*syscall.Stat_t); ok && int(is.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s: %w: run this as user %d", d.path, ErrOtherOwner, is.Uid)
+	}
 	return nil
 }
 

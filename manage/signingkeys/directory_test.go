@@ -399,3 +399,21 @@ func killRotating(t *testing.T, path string, printed map[string]bool) (last stri
 	}
 	return last
 }
+
+// TestOtherOwner: root writes no key that the directory's owner could not read.
+func TestOtherOwner(t *testing.T) {
+	path := t.TempDir()
+	if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // a directory
+		t.Fatal(err)
+	}
+	if err := os.Chown(path, 12345, -1); err != nil {
+		t.Skip("only root can give a directory to another user")
+	}
+	d, err := OpenDirectory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Store(t.Context(), 0, Set{Version: 1}); !errors.Is(err, ErrOtherOwner) {
+		t.Errorf("%v, want ErrOtherOwner", err)
+	}
+}

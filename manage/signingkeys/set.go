@@ -23,6 +23,8 @@ var (
 	ErrDamaged = errors.New("what is on record about the signing keys is damaged")
 	// ErrNotPrivate is a file or a directory of keys that other users may access.
 	ErrNotPrivate = errors.New("other users may access it")
+	// ErrOtherOwner is a directory of keys that belongs to another user.
+	ErrOtherOwner = errors.New("it belongs to another user, who could not read a new key in it")
 	// ErrNoKey is a set without a key that may sign now.
 	ErrNoKey = errors.New("no key may sign tokens now")
 	// ErrStale is a set that was read too long ago: another key may sign by now.

@@ -1,6 +1,6 @@
-// Package issuer is a fixture of wording_test.go: whoever reads it finds a
+// Package slowlink is a fixture of wording_test.go: whoever reads it finds a
 // retired word of each kind. canJudge is no name of the field.
-package issuer
+package slowlink
 
 import ears "strings"
 

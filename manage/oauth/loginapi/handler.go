@@ -31,7 +31,7 @@ type Config struct {
 	Gate     *gate.Gate
 	CallOf   func(*http.Request) access.Call
 	// Check has the secret that was sent to the path verified as every credential is:
-	// limited, counted and logged. It returns what answers a denial, nil for none.
+	// limited, counted and logged. It returns a function that writes the denial, nil for none.
 	Check func(hr *http.Request, path string, secret authz.Secret, v authz.Verifier) (deny func(http.ResponseWriter))
 	// Deny answers for another reason than a credential.
 	Deny func(w http.ResponseWriter, hr *http.Request, reason authz.Reason)
@@ -165,7 +165,7 @@ func (h *Handler) answer(w http.ResponseWriter, tokens oauth.Tokens, failed erro
 }
 
 // verify is a verifier that does what the request is about. That a password must be changed
-// first is no failed attempt.
+// first does not count as a failed attempt.
 type verify func(ctx context.Context) error
 
 // Verify implements authz.Verifier.

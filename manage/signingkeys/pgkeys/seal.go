@@ -1,6 +1,7 @@
 package pgkeys
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -8,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 
 	"keyward/authz"
 	"keyward/manage/signingkeys"
@@ -25,6 +27,20 @@ var (
 
 	errUnsealable = errors.New("what the database has of it cannot be decrypted: it was changed, or belongs to another key")
 )
+
+// ReadSecret reads the file with the secret, which may end with one newline. A secret that is
+// too short is ErrShortSecret.
+func ReadSecret(file string) (authz.Secret, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return authz.Secret{}, fmt.Errorf("reading the secret of the signing keys: %w", err)
+	}
+	text, _ = bytes.CutSuffix(text, []byte("\n"))
+	if len(text) < minSecret {
+		return authz.Secret{}, fmt.Errorf("%q: %w", file, ErrShortSecret)
+	}
+	return authz.NewSecret(string(text)), nil
+}
 
 // sealer encrypts private keys with AES-256-GCM, under a key that is derived from the
 // secret (HKDF, RFC 5869). A secret has many random bits: it is not hashed slowly.

@@ -29,7 +29,7 @@ var errTooMany = fmt.Errorf("the database has more than %d signing keys", maxKey
 // Config is where the keys are, and under what they are encrypted.
 type Config struct {
 	Database *database.DB
-	// Secret is the content of issuer.keys_secret_file, at least 32 bytes. One that is
+	// Secret is that of issuer.keys_secret_file, at least 32 bytes; see ReadSecret. One that is
 	// shorter is ErrShortSecret.
 	Secret authz.Secret
 }
