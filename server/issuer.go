@@ -100,10 +100,10 @@ func (s *Server) denyLogin(w http.ResponseWriter, hr *http.Request, reason authz
 
 func (s *Server) callOfIssuer(hr *http.Request) access.Call { return s.callBy(hr, audit.ViaIssuer) }
 
-// oauthEndpoints are the endpoints of OAuth, made anew for each configuration in force.
+// oauthEndpoints are the endpoints of OAuth, made again for each configuration.
 type oauthEndpoints struct {
 	server *Server
-	gate   *gate.Gate
+	bounds *gate.Gate
 	pages  *pages.Pages
 	latest atomic.Pointer[oauthGeneration]
 }
@@ -124,7 +124,7 @@ func (s *Server) newOAuthEndpoints() *oauthEndpoints {
 		},
 		CallOf: s.callOfIssuer, StaticDir: "/oauth/static/", Log: s.logger,
 	})
-	return &oauthEndpoints{server: s, gate: gate.New(), pages: pages.New(site)}
+	return &oauthEndpoints{server: s, bounds: gate.New(), pages: pages.New(site)}
 }
 
 // ServeHTTP implements http.Handler.
@@ -149,7 +149,7 @@ func (o *oauthEndpoints) current() (*protocol.Protocol, error) {
 		return made.protocol, nil
 	}
 	made, err := protocol.New(protocol.Config{
-		Service: in.Service, Keys: in.Keys, Pages: o.pages, Gate: o.gate, Origin: session.Origin{Public: in.Settings.URL}, CallOf: o.server.callOfIssuer,
+		Service: in.Service, Keys: in.Keys, Pages: o.pages, Gate: o.bounds, Origin: session.Origin{Public: in.Settings.URL}, CallOf: o.server.callOfIssuer,
 		Check: o.server.checkClient, Login: o.server.loginToIssuer, CheckToken: in.CheckToken, AllowsOrigin: in.Clients.AllowsOrigin,
 		Resources: in.Resources(), Log: o.server.logger,
 	})

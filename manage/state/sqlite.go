@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"modernc.org/sqlite"
+
+	"keyward/manage/state/processlock"
 )
 
 const (
@@ -53,7 +55,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 
 // stateFile is the SQLite file in which the state of one machine is.
 type stateFile struct {
-	owner   *owner
+	owner   *processlock.Lock
 	synced  *sql.DB // a change is on the disk when it is reported
 	lazy    *sql.DB // a change survives the process, but maybe not a power cut
 	reading *sql.DB
@@ -71,7 +73,11 @@ func openFile(ctx context.Context, path string, rand io.Reader) (*stateFile, err
 	// SQLite's locks belong to the process and end with any descriptor of the file
 	// that it closes: the file itself must never be opened by other means. SQLite
 	// creates it with the mode of the lock file.
-	if f.owner, err = newOwner(path+".lock", rand); err != nil {
+	number, err := randomNumber(rand)
+	if err != nil {
+		return nil, err
+	}
+	if f.owner, err = processlock.Open(path+".lock", number, checkPrivate); err != nil {
 		return nil, err
 	}
 	if err := checkPrivate(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -190,6 +196,6 @@ func (f *stateFile) begin(ctx context.Context, survives durability) (*transactio
 	return &transaction{
 		queries: queries{ctx, tx, &sqliteDialect},
 		commit:  commit, rollback: func() { _ = tx.Rollback() }, // what failed before says more
-		owner: f.owner.number, ended: f.owner.ended,
+		owner: f.owner.Number, ended: f.owner.Ended,
 	}, nil
 }

@@ -1,9 +1,7 @@
 package protocol
 
 import (
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -11,43 +9,11 @@ import (
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
 
-	"keyward/authz"
 	"keyward/manage/access"
 	"keyward/manage/fault"
-	"keyward/manage/gate"
 	"keyward/manage/oauth"
-	"keyward/manage/state"
 	"keyward/store"
 )
-
-// Pages are what the issuer shows to the users of browsers. An error is one of the program.
-type Pages interface {
-	// Login asks for a password, again if wrong says why one was not accepted.
-	Login(w http.ResponseWriter, hr *http.Request, l LoginPage) error
-	// Consent asks the user to allow what the client asks for.
-	Consent(w http.ResponseWriter, hr *http.Request, c ConsentPage) error
-	// Error says why a request cannot be answered, and not to its client.
-	Error(w http.ResponseWriter, hr *http.Request, status int, text string) error
-}
-
-// LoginPage is what the login page shows.
-type LoginPage struct {
-	Client   string // the name
-	Request  string // the authorization request, which the form sends back
-	Username string
-	Wrong    error  // why the attempt before was not accepted; nil for none
-	Onward   string // the origin that the browser goes on to in the end
-}
-
-// ConsentPage is what the consent page shows.
-type ConsentPage struct {
-	Client, User    string
-	Request, Scopes string // which the form sends back
-	Asked           []string
-	Refreshes       bool      // the client gets refresh tokens
-	Before          time.Time // when the user last allowed the client something; zero for never
-	Onward          string
-}
 
 // visit is what a browser brings to the authorization endpoint, beside the request.
 type visit struct {
@@ -137,67 +103,6 @@ func (p *Protocol) askAuthorization(w http.ResponseWriter, hr *http.Request, x *
 	}
 }
 
-// takeRedirectURI sets where the answer goes, and reports whether that is registered: to the
-// letter, but for the port on the machine of the user (RFC 8252 section 7.3). Without one in
-// the request it is the only one that is registered. What else the library would take for
-// something else is changed into what it refuses.
-func (x *exchange) takeRedirectURI() bool {
-	sent, registered := x.form.Get("redirect_uri"), x.client.RedirectURIs
-	x.visit.authorization = &oauth.Authorization{Code: state.AuthorizationCode{RedirectURI: sent}}
-	if sent == "" && !x.form.Has("redirect_uri") && len(registered) == 1 {
-		sent = registered[0]
-		x.form.Set("redirect_uri", sent)
-	}
-	if !slices.ContainsFunc(registered, func(uri string) bool { return sent == uri || sameButPort(sent, uri) }) {
-		return false
-	}
-	u, err := url.Parse(sent)
-	if err != nil {
-		return false
-	}
-	x.redirectURI = u.String()
-	if x.form.Has("code_challenge") && x.form.Get("code_challenge_method") != "S256" {
-		x.form.Set("code_challenge_method", "plain") // which it is without a method (RFC 7636 section 4.3)
-	}
-	if mode := x.form.Get("response_mode"); mode != "" && mode != "query" {
-		x.form.Set("response_mode", "unsupported")
-	}
-	return true
-}
-
-// sameButPort reports whether a URI is one of the user's machine that is registered with
-// another port, or with none.
-func sameButPort(sent, registered string) bool {
-	a, port := withoutPort(sent)
-	b, _ := withoutPort(registered)
-	return a != "" && a == b && (port == "" || validPort(port))
-}
-
-// withoutPort returns the URI without its port, and that; "" for a URI that is not one of
-// http://127.0.0.1 or http://[::1].
-func withoutPort(uri string) (rest, port string) {
-	for _, host := range []string{"http://127.0.0.1", "http://[::1]"} {
-		after, is := strings.CutPrefix(uri, host)
-		if !is || after != "" && !strings.ContainsAny(after[:1], ":/?") {
-			continue
-		}
-		if after, is = strings.CutPrefix(after, ":"); is {
-			end := strings.IndexAny(after, "/?")
-			if end < 0 {
-				end = len(after)
-			}
-			port, after = after[:end], after[end:]
-		}
-		return host + after, port
-	}
-	return "", ""
-}
-
-func validPort(port string) bool {
-	_, err := netip.ParseAddrPort(net.JoinHostPort("127.0.0.1", port))
-	return err == nil && port[0] != '0'
-}
-
 // decide is asked by the library when a request is one that can be granted: by its user.
 func (p *Protocol) decide(_ http.ResponseWriter, hr *http.Request, as *goidc.AuthnSession, _ *goidc.Client) (goidc.Status, error) {
 	x := exchangeOf(hr.Context())
@@ -274,170 +179,8 @@ func (p *Protocol) consented(hr *http.Request, x *exchange, prompts, scopes []st
 	return p.Service.Consented(hr.Context(), &x.visit.record, x.client, scopes)
 }
 
-func (p *Protocol) showConsent(w http.ResponseWriter, hr *http.Request, x *exchange, scopes []string) error {
-	before, err := p.Service.ConsentedSince(hr.Context(), &x.visit.record, x.client)
-	if err != nil {
-		return err
-	}
-	return p.Pages.Consent(w, hr, ConsentPage{
-		Client: x.client.Name, User: x.visit.record.Name, Request: x.request, Scopes: strings.Join(scopes, " "), Asked: scopes,
-		Refreshes: slices.Contains(x.client.Grants, "refresh_token"), Before: before, Onward: x.onward(),
-	})
-}
-
-// onward is the origin of the redirect URI.
-func (x *exchange) onward() string {
-	u, err := url.Parse(x.redirectURI)
-	if err != nil {
-		return ""
-	}
-	return u.Scheme + "://" + u.Host
-}
-
-func (x *exchange) loginPage() LoginPage {
-	return LoginPage{Client: x.client.Name, Request: x.request, Username: x.form.Get("login_hint"), Onward: x.onward()}
-}
-
-// readPageForm reads a form that a browser sends.
-func (p *Protocol) readPageForm(w http.ResponseWriter, hr *http.Request) (url.Values, bool) {
-	text, err := gate.ReadBody(w, hr, gate.MaxBody, gate.BodyTime)
-	if err == nil {
-		var form url.Values
-		if form, err = url.ParseQuery(string(text)); err == nil && len(form) <= maxMembers && checkOnce(form) == nil {
-			return form, true
-		}
-	}
-	p.showError(w, hr, http.StatusBadRequest, "The form cannot be read.")
-	return nil, false
-}
-
-// ownForm reads a form of the issuer's own pages: of its own origin (no other site can send
-// it), by POST.
-func (p *Protocol) ownForm(w http.ResponseWriter, hr *http.Request) (url.Values, bool) {
-	switch {
-	case hr.Method != http.MethodPost:
-		w.Header().Set("Allow", http.MethodPost)
-		w.WriteHeader(http.StatusMethodNotAllowed)
-		return nil, false
-	case !p.Origin.Serves(hr):
-		p.showError(w, hr, http.StatusMisdirectedRequest, "This page is not served under this name.")
-		return nil, false
-	case !p.Origin.Same(hr):
-		p.showError(w, hr, http.StatusForbidden, "The form was sent from another page.")
-		return nil, false
-	}
-	return p.readPageForm(w, hr)
-}
-
-// login answers the login page's form. The request goes on as a link, without what asked for
-// this login.
-func (p *Protocol) login(w http.ResponseWriter, hr *http.Request) {
-	form, ok := p.ownForm(w, hr)
-	if !ok {
-		return
-	}
-	request, err := url.ParseQuery(form.Get("request"))
-	if err != nil || checkOnce(request) != nil {
-		p.showError(w, hr, http.StatusBadRequest, "The form cannot be read.")
-		return
-	}
-	username := strings.TrimSpace(form.Get("username"))
-	cookie, err := p.Login(hr, p.CallOf(hr), username, authz.NewSecret(form.Get("password")), cookieOf(hr))
-	if err == nil {
-		err = p.mayGoOn(hr, cookie)
-	}
-	if err != nil {
-		page := LoginPage{Request: request.Encode(), Username: username, Wrong: err}
-		if client, failed := p.Service.Client(hr.Context(), request.Get("client_id")); failed == nil {
-			x := &exchange{client: &client, form: request}
-			if page.Client = client.Name; x.takeRedirectURI() {
-				page.Onward = x.onward()
-			}
-		}
-		if err := p.Pages.Login(w, hr, page); err != nil {
-			p.showFailure(w, hr, err)
-		}
-		return
-	}
-	http.SetCookie(w, sessionCookie(cookie.Reveal()))
-	prompts := slices.DeleteFunc(strings.Fields(request.Get("prompt")), func(word string) bool { return word == "login" || word == "select_account" })
-	request.Del("max_age")
-	request.Del("prompt")
-	if len(prompts) > 0 {
-		request.Set("prompt", strings.Join(prompts, " "))
-	}
-	w.Header().Set("Location", AuthorizePath+"?"+request.Encode())
-	w.WriteHeader(http.StatusSeeOther)
-}
-
-// mayGoOn returns why the user of a new session cannot allow anything.
-func (p *Protocol) mayGoOn(hr *http.Request, cookie authz.Secret) error {
-	actor, err := p.Service.Accounts.Actor(hr.Context(), cookie, p.CallOf(hr))
-	if err == nil && actor.MustChange() {
-		return fault.Refuse(fault.Forbidden, "Your password was set by somebody else and must be changed first. Sign in to the console, and come back.")
-	}
-	return err
-}
-
-// consent answers the consent page's form.
-func (p *Protocol) consent(w http.ResponseWriter, hr *http.Request) {
-	form, ok := p.ownForm(w, hr)
-	if !ok {
-		return
-	}
-	v := visit{answer: answer(form.Get("consent")), shown: form.Get("scopes")}
-	if v.answer != allow && v.answer != deny {
-		p.showError(w, hr, http.StatusBadRequest, "The form cannot be read.")
-		return
-	}
-	actor, err := p.Service.Accounts.Actor(hr.Context(), cookieOf(hr), p.CallOf(hr))
-	switch {
-	case err != nil:
-		p.showFailure(w, hr, err)
-		return
-	case actor.User() != form.Get("user"): // who has logged in since, in another tab
-		v = visit{}
-	}
-	request, err := url.ParseQuery(form.Get("request"))
-	if err != nil {
-		p.showError(w, hr, http.StatusBadRequest, "The form cannot be read.")
-		return
-	}
-	if v.answer != "" && request.Get("prompt") == "consent" {
-		request.Del("prompt")
-	}
-	p.authorizeBy(w, hr, request.Encode(), ConsentPath, v)
-}
-
-// sessionName is the name of the cookie of a session of the issuer's pages.
-const sessionName = authz.OwnCookiePrefix + "issuer"
-
-func sessionCookie(value string) *http.Cookie {
-	return &http.Cookie{Name: sessionName, Value: value, Path: "/", HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode}
-}
-
-func cookieOf(hr *http.Request) authz.Secret {
-	if found := hr.CookiesNamed(sessionName); len(found) == 1 {
-		return authz.NewSecret(found[0].Value)
-	}
-	return authz.Secret{}
-}
-
 // renderError is the library's: askAuthorization says what there is to say.
 func renderError(w http.ResponseWriter, _ *http.Request, _ error) error {
 	w.WriteHeader(http.StatusBadRequest)
 	return nil
-}
-
-func (p *Protocol) showError(w http.ResponseWriter, hr *http.Request, status int, text string) {
-	if err := p.Pages.Error(w, hr, status, text); err != nil {
-		p.logFailure(hr.URL.Path, err)
-	}
-}
-
-// showFailure shows that nothing could be decided.
-func (p *Protocol) showFailure(w http.ResponseWriter, hr *http.Request, err error) {
-	p.logFailure(hr.URL.Path, err)
-	w.Header().Set("Retry-After", retryAfter)
-	p.showError(w, hr, http.StatusServiceUnavailable, "This cannot be answered at the moment. Try again in a few seconds.")
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/chars"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
 	"keyward/store"
@@ -266,7 +267,7 @@ func (p *Protocol) userInfo(w http.ResponseWriter, hr *http.Request) {
 	switch {
 	case hr.URL.RawQuery != "":
 		writeError(w, badRequest("parameters belong in the body"))
-	case len(hr.Header.Values("Authorization")) != 1 || !strings.EqualFold(scheme, "Bearer") || token == "":
+	case len(hr.Header.Values("Authorization")) != 1 || chars.LowerASCII(scheme) != "bearer" || token == "":
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		w.WriteHeader(http.StatusUnauthorized)
 	case hr.Method != http.MethodGet && hr.Method != http.MethodPost:

@@ -30,7 +30,7 @@ func badRequest(description string) *problem {
 	return &problem{status: http.StatusBadRequest, code: "invalid_request", description: description}
 }
 
-// invalidClient is a client that was not authenticated. One that tried by Basic is told by
+// invalidClient is a client that was not authenticated. One that tried by Basic receives
 // what it may try.
 func invalidClient(basic bool) *problem {
 	p := &problem{status: http.StatusUnauthorized, code: "invalid_client", description: "the client is not known, or has not authenticated"}

@@ -27,7 +27,7 @@ type storage struct{ *Protocol }
 // nothing is stored.
 const clientGrantPrefix = "gc_"
 
-func newGrantID(context.Context) string { return clientGrantPrefix + strings.ToLower(rand.Text()) }
+func newGrantID(context.Context) string { return clientGrantPrefix + rand.Text() }
 
 // isProtocolError reports whether the error is one that clients are to learn.
 func isProtocolError(err error) bool {

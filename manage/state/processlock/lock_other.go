@@ -1,6 +1,6 @@
 //go:build unix && !linux
 
-package state
+package processlock
 
 import "os"
 
