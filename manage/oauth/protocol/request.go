@@ -46,7 +46,7 @@ func exchangeOf(ctx context.Context) *exchange { return ctx.Value(exchangeKey{})
 // protocol.
 func keepFailure(ctx context.Context, err error) {
 	x := exchangeOf(ctx)
-	if !isProtocolError(err) && x.failed == nil {
+	if x.wrong == nil && x.failed == nil && !isProtocolError(err) {
 		x.failed = err
 	}
 }
