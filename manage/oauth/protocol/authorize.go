@@ -21,6 +21,7 @@ type visit struct {
 	record        store.UserRecord
 	answer        answer // of the user to the consent page
 	shown         string // the scopes that the page showed
+	refused       error  // what the request has that is not offered; nil for nothing
 	authorization *oauth.Authorization
 }
 
@@ -116,6 +117,8 @@ func (p *Protocol) decide(_ http.ResponseWriter, hr *http.Request, as *goidc.Aut
 		return goidc.StatusPending, nil
 	}
 	switch {
+	case x.visit.refused != nil:
+		return goidc.StatusFailure, x.visit.refused
 	case x.form.Has("request"):
 		return refuse("request_not_supported", "request objects are not offered")
 	case silent && len(prompts) > 1, slices.ContainsFunc(prompts, func(word string) bool { return !knownPrompt[word] }):

@@ -433,3 +433,13 @@ func (f *issuer) code(c client, more ...string) string {
 	}
 	return got.Get("code")
 }
+
+// machineInput is a confidential client that gets tokens for itself.
+func machineInput(name string, scopes []string) registry.ClientInput {
+	return registry.ClientInput{Name: name, Scopes: scopes, Grants: []storeoauth.Grant{storeoauth.ClientCredentials}}
+}
+
+// publicInput is a public client with one redirect URI.
+func publicInput(redirectURI string) registry.ClientInput {
+	return registry.ClientInput{Name: "SPA", Public: true, RedirectURIs: []string{redirectURI}, Scopes: []string{"read"}, Grants: []storeoauth.Grant{storeoauth.AuthorizationCode, storeoauth.RefreshToken}}
+}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/luikyv/go-oidc/pkg/goidc"
+
 	"keyward/manage/oauth"
 	"keyward/manage/state"
 )
@@ -33,10 +35,21 @@ func (x *exchange) takeRedirectURI() bool {
 	if x.form.Has("code_challenge") && x.form.Get("code_challenge_method") != "S256" {
 		x.form.Set("code_challenge_method", "plain") // which it is without a method (RFC 7636 section 4.3)
 	}
-	if mode := x.form.Get("response_mode"); mode != "" && mode != "query" {
-		x.form.Set("response_mode", "unsupported")
-	}
+	x.takeResponse()
 	return true
+}
+
+// takeResponse takes from the request how it wants the answer, other than as a code in the
+// query. The library would give its refusal in the form that is refused.
+func (x *exchange) takeResponse() {
+	if kind := x.form.Get("response_type"); kind != "" && kind != "code" {
+		x.form.Set("response_type", "code")
+		x.visit.refused = goidc.NewError("unsupported_response_type", "the response type is code")
+	}
+	if mode := x.form.Get("response_mode"); mode != "" && mode != "query" {
+		x.form.Del("response_mode")
+		x.visit.refused = goidc.NewError(goidc.ErrorCodeInvalidRequest, "the response mode is query")
+	}
 }
 
 // sameButPort reports whether a URI is one of the user's machine that is registered with
