@@ -33,21 +33,24 @@ type Parts struct {
 	State    *state.DB
 	Database *database.DB // nil: the keys are in files
 	Log      *slog.Logger
+	Metrics  *Metrics // nil: nothing is counted
 }
 
 // Open returns the issuer that the configuration has; nil for none. Its keys are those of old
 // unless the configuration says something else of them.
 func Open(next, old *reuse.Generation, cfg *config.Config, p Parts) (*Issuer, error) {
 	if cfg.Listen.Issuer == "" {
+		p.Metrics.follow(nil)
 		return nil, nil
 	}
 	keys, err := openKeys(next, old, &cfg.Issuer, p.Database, p.Log)
 	if err != nil {
 		return nil, fmt.Errorf("issuer: the signing keys: %w", err)
 	}
+	p.Metrics.follow(keys)
 	return &Issuer{Keys: keys, Settings: cfg.Issuer, Service: oauth.New(oauth.Config{
 		Records: p.Records, Accounts: p.Accounts, Grants: p.State.Grants, Signer: keys, Issuer: cfg.Issuer.URL, Audience: cfg.Issuer.TokenAudience(),
-		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL,
+		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL, Issued: p.Metrics.countIssued, Reused: p.Metrics.countReuse,
 	})}, nil
 }
 

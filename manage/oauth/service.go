@@ -15,7 +15,7 @@ import (
 	"keyward/store/oauth"
 )
 
-// Config is what a Service is made of. All but Now and Reused are required.
+// Config is what a Service is made of. All but Now, Issued and Reused are required.
 type Config struct {
 	Records  *manage.Service
 	Accounts *account.Service // by which users prove who they are
@@ -26,6 +26,9 @@ type Config struct {
 	// AccessTTL and RefreshTTL are how long a token is valid.
 	AccessTTL, RefreshTTL time.Duration
 	Now                   func() time.Time // nil: time.Now
+	// Issued is called for each access token, with the grant that it is for: login, or one of
+	// oauth.Grants; nil: nothing is.
+	Issued func(grant string)
 	// Reused is called when a grant ends because one of its refresh tokens was used again;
 	// nil: nothing is.
 	Reused func()
@@ -39,6 +42,9 @@ type Service struct{ Config }
 func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Issued == nil {
+		cfg.Issued = func(string) {}
 	}
 	return &Service{cfg}
 }
@@ -68,7 +74,7 @@ func (s *Service) Login(ctx context.Context, call access.Call, user string, pass
 	if err != nil {
 		return Tokens{}, unavailable(err)
 	}
-	return s.tokens(&r, grant, refresh)
+	return s.tokens("login", &r, grant, refresh)
 }
 
 // errEnded is a grant whose user has changed the password since, or is disabled or deleted.
@@ -101,7 +107,7 @@ func (s *Service) Refresh(ctx context.Context, call access.Call, token authz.Sec
 	case err != nil:
 		return Tokens{}, unavailable(err)
 	}
-	return s.tokens(&user, grant, next)
+	return s.tokens(string(oauth.RefreshToken), &user, grant, next)
 }
 
 // Logout ends the grant of a refresh token, used or not, and its access tokens. A token that is

@@ -39,8 +39,8 @@ type accessClaims struct {
 }
 
 // tokens signs an access token for the grant, and returns it with its refresh token. A token
-// of a login has the scopes that its user has now.
-func (s *Service) tokens(user *store.UserRecord, g state.Grant, refresh authz.Secret) (Tokens, error) {
+// of a login has the scopes that its user has now. The kind of grant is counted.
+func (s *Service) tokens(kind string, user *store.UserRecord, g state.Grant, refresh authz.Secret) (Tokens, error) {
 	now := s.Now()
 	expires := now.Add(s.AccessTTL).Truncate(time.Second)
 	text, err := s.Signer.Sign(typAccessToken, &accessClaims{
@@ -50,6 +50,7 @@ func (s *Service) tokens(user *store.UserRecord, g state.Grant, refresh authz.Se
 	if err != nil {
 		return Tokens{}, unavailable(err)
 	}
+	s.Issued(kind)
 	return Tokens{Access: authz.NewSecret(text), Refresh: refresh, User: user.Name, Expires: expires.UTC()}, nil
 }
 
