@@ -126,7 +126,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	if s.central != nil {
 		db = s.central.DB
 	}
-	s.issuer, err = issuer.Open(&s.generation, old, s.cfg, issuer.Parts{Records: s.console.service, Accounts: accounts, State: s.console.state.DB, Clients: s.stores.clientRecords(), Database: db, Log: s.env.logger})
+	s.issuer, err = issuer.Open(&s.generation, old, s.cfg, issuer.Parts{Records: s.console.service, Accounts: accounts, State: s.console.state.DB, Clients: s.stores.clientRecords(), Database: db, Log: s.env.logger, Metrics: s.env.metrics.tokens})
 	return err
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"keyward/admin"
+	"keyward/engine/issuer"
 	"keyward/engine/reminder"
 	"keyward/store/audit"
 	"keyward/store/journal"
@@ -17,6 +18,7 @@ type metrics struct {
 	spans                             *admin.SpanMetrics
 	reminders                         *admin.ReminderMetrics
 	changes                           *admin.ChangeMetrics
+	tokens                            *issuer.Metrics
 	reloads                           *prometheus.CounterVec
 }
 
@@ -37,6 +39,9 @@ func newMetrics(registry prometheus.Registerer) (m metrics, err error) {
 		return m, err
 	}
 	if m.changes, err = admin.NewChangeMetrics(registry, countedActions()); err != nil {
+		return m, err
+	}
+	if m.tokens, err = issuer.NewMetrics(registry); err != nil {
 		return m, err
 	}
 	m.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{

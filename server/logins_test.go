@@ -9,8 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"keyward/config"
+	"keyward/engine/issuer"
 	"keyward/internal/eventually"
 	"keyward/internal/records"
+	"keyward/manage/signingkeys"
 	"keyward/store"
 )
 
@@ -118,6 +121,29 @@ func TestLogins(t *testing.T) {
 	if got, _ := l.ask("/items", third.Token); got != 401 {
 		t.Errorf("enabled again, by a token of before: %d", got)
 	}
+}
+
+// TestRevokedSigningKey: after its signing key was revoked by another process, a token that the
+// checks had accepted is refused, and its refresh token gives one that is accepted.
+func TestRevokedSigningKey(t *testing.T) {
+	l := startIssuer(t, "")
+	first := l.tokensOfAlice()
+	l.wants("a login", first.Token, 200)
+	settings := config.Default().Issuer
+	settings.KeysDir = l.path("signing-keys")
+	cfg, err := issuer.SigningKeys(&settings, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := signingkeys.Open(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Rotate(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	l.wants("the key was revoked", first.Token, 401)
+	l.wants("a refresh", l.tokensOf(l.post("/v1/auth/refresh", `{"refresh_token": "`+first.Refresh+`"}`)).Token, 200)
 }
 
 // TestLoginRefused: what is refused, in the style of the API, and with which status.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keyward/cmd/keyward/command"
+	"keyward/cmd/keyward/issuers"
 	"keyward/cmd/keyward/records"
 	"keyward/cmd/keyward/stores"
 )
@@ -28,6 +29,7 @@ type commands struct {
 	Token   records.TokenCommands   `cmd:"" help:"Revoke tokens."`
 	Admin   records.AdminCommands   `cmd:"" help:"Make the first administrator."`
 	Audit   records.AuditCommands   `cmd:"" help:"Read the audit log."`
+	Issuer  issuers.Commands        `cmd:"" help:"Manage the keys with which the issuer signs tokens."`
 	Store   stores.Commands         `cmd:"" help:"Manage the database that has the records of all machines."`
 	Limits  records.LimitsCommands  `cmd:"" help:"Show or reset a key's rate limit on a running server."`
 	Check   checkCommand            `cmd:"" help:"Decide a request as the server would, and explain the decision."`

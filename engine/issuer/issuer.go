@@ -39,22 +39,25 @@ type Parts struct {
 	Clients  *keyindex.Clients
 	Database *database.DB // nil: the keys are in files
 	Log      *slog.Logger
+	Metrics  *Metrics // nil: nothing is counted
 }
 
 // Open returns the issuer that the configuration has; nil for none. Its keys are those of old
 // unless the configuration says something else of them.
 func Open(next, old *reuse.Generation, cfg *config.Config, p Parts) (*Issuer, error) {
 	if cfg.Listen.Issuer == "" {
+		p.Metrics.follow(nil)
 		return nil, nil
 	}
 	keys, err := openKeys(next, old, &cfg.Issuer, p.Database, p.Log)
 	if err != nil {
 		return nil, fmt.Errorf("issuer: the signing keys: %w", err)
 	}
+	p.Metrics.follow(keys)
 	p.Accounts.Logins = p.State.IssuerSessions
 	return &Issuer{Keys: keys, Settings: cfg.Issuer, Clients: p.Clients, Service: oauth.New(oauth.Config{
 		Records: p.Records, Accounts: account.New(p.Accounts), Grants: p.State.Grants, Consents: p.State.Consents, Signer: keys, Issuer: cfg.Issuer.URL, Audience: cfg.Issuer.TokenAudience(),
-		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL,
+		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL, Issued: p.Metrics.countIssued, Reused: p.Metrics.countReuse,
 	})}, nil
 }
 

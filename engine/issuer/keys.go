@@ -53,14 +53,11 @@ func openKeys(next, old *reuse.Generation, cfg *config.Issuer, db *database.DB, 
 }
 
 func open(cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) {
-	storage, every, err := storageOf(cfg, db)
+	settings, err := SigningKeys(cfg, db)
 	if err != nil {
 		return nil, err
 	}
-	keys, err := signingkeys.Open(context.Background(), signingkeys.Config{
-		Storage: storage, Algorithm: signingkeys.Algorithm(cfg.Algorithm), PublishBefore: cfg.PublishBefore, RotateEvery: cfg.RotateEvery, TokenTTL: cfg.AccessTTL,
-		ReadEvery: every, MaxStaleness: staleAfter,
-	})
+	keys, err := signingkeys.Open(context.Background(), settings)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +67,18 @@ func open(cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) 
 		stop()
 		return nil, err
 	}
-	k.done.Go(func() { k.maintain(ctx, every) })
+	k.done.Go(func() { k.maintain(ctx, settings.ReadEvery) })
 	return k, nil
+}
+
+// SigningKeys are the settings of the issuer's keys, which are the same in all processes of one
+// store and in commands. db is nil without a central store.
+func SigningKeys(cfg *config.Issuer, db *database.DB) (signingkeys.Config, error) {
+	storage, every, err := storageOf(cfg, db)
+	return signingkeys.Config{
+		Storage: storage, Algorithm: signingkeys.Algorithm(cfg.Algorithm), PublishBefore: cfg.PublishBefore, RotateEvery: cfg.RotateEvery, TokenTTL: cfg.AccessTTL,
+		ReadEvery: every, MaxStaleness: staleAfter,
+	}, err
 }
 
 func storageOf(cfg *config.Issuer, db *database.DB) (signingkeys.Storage, time.Duration, error) {

@@ -15,7 +15,7 @@ import (
 	"keyward/store/oauth"
 )
 
-// Config is what a Service is made of. All but Now and Reused are required.
+// Config is what a Service is made of. All but Now, Issued and Reused are required.
 type Config struct {
 	Records  *manage.Service
 	Accounts *account.Service // by which users prove who they are, with the sessions of the issuer's own pages
@@ -27,6 +27,9 @@ type Config struct {
 	// AccessTTL and RefreshTTL are how long a token is valid.
 	AccessTTL, RefreshTTL time.Duration
 	Now                   func() time.Time // nil: time.Now
+	// Issued is called for each access token, with the grant that it is for: login, or one of
+	// oauth.Grants; nil: nothing is.
+	Issued func(grant string)
 	// Reused is called when a grant ends because one of its refresh tokens was used again;
 	// nil: nothing is.
 	Reused func()
@@ -40,6 +43,9 @@ type Service struct{ Config }
 func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Issued == nil {
+		cfg.Issued = func(string) {}
 	}
 	return &Service{cfg}
 }
@@ -62,7 +68,7 @@ func (s *Service) Login(ctx context.Context, call access.Call, user string, pass
 	if err != nil {
 		return Tokens{}, unavailable(err)
 	}
-	return s.tokens(&r, grant, refresh)
+	return s.tokens("login", &r, grant, refresh)
 }
 
 // errEnded is a grant whose user has changed the password since, or is disabled or deleted,
@@ -77,7 +83,7 @@ func (s *Service) Refresh(ctx context.Context, call access.Call, token authz.Sec
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.tokens(&issued.User, issued.Grant, issued.Refresh)
+	return s.tokens(string(oauth.RefreshToken), &issued.User, issued.Grant, issued.Refresh)
 }
 
 // Issued is what an access token is signed for.

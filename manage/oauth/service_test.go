@@ -39,6 +39,7 @@ type fixture struct {
 	signer plain
 	passed atomic.Int64
 	reused int
+	issued []string
 }
 
 const (
@@ -89,7 +90,7 @@ func newFixture(t *testing.T) *fixture {
 	}
 	f.Service = New(Config{
 		Records: records, Accounts: account.New(account.Config{Records: records, State: db, CheckPassword: check}), Grants: db.Grants, Signer: f,
-		Issuer: "https://api.example.com", Audience: "api", AccessTTL: time.Hour, RefreshTTL: 30 * 24 * time.Hour, Now: f.now, Reused: func() { f.reused++ },
+		Issuer: "https://api.example.com", Audience: "api", AccessTTL: time.Hour, RefreshTTL: 30 * 24 * time.Hour, Now: f.now, Reused: func() { f.reused++ }, Issued: func(grant string) { f.issued = append(f.issued, grant) },
 	})
 	f.user("alice", "read", "keyward:self", "write")
 	return f
@@ -205,6 +206,9 @@ func TestRefresh(t *testing.T) {
 	}
 	_, err = f.refresh(second.Refresh)
 	f.want("after reuse", err, fault.NotFound)
+	if want := []string{"login", "refresh_token", "refresh_token", "refresh_token"}; !slices.Equal(f.issued, want) {
+		t.Errorf("counted %q, want %q", f.issued, want)
+	}
 	for _, junk := range []authz.Secret{{}, authz.NewSecret("junk")} {
 		_, err = f.refresh(junk)
 		f.want("junk", err, fault.NotFound)

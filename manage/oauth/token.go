@@ -35,8 +35,8 @@ type Tokens struct {
 }
 
 // tokens signs an access token for the grant of a login, and returns it with its refresh
-// token. It has the scopes that its user has now.
-func (s *Service) tokens(user *store.UserRecord, g state.Grant, refresh authz.Secret) (Tokens, error) {
+// token. It has the scopes that its user has now. The kind of grant is counted.
+func (s *Service) tokens(kind string, user *store.UserRecord, g state.Grant, refresh authz.Secret) (Tokens, error) {
 	now := s.Now()
 	expires := now.Add(s.AccessTTL).Truncate(time.Second)
 	claims := s.Claims(&g, grantable(user.Scopes))
@@ -45,6 +45,7 @@ func (s *Service) tokens(user *store.UserRecord, g state.Grant, refresh authz.Se
 	if err != nil {
 		return Tokens{}, unavailable(err)
 	}
+	s.Issued(kind)
 	return Tokens{Access: authz.NewSecret(text), Refresh: refresh, User: user.Name, Expires: expires.UTC()}, nil
 }
 
@@ -79,9 +80,7 @@ func (s *Service) audience(resources []string) any {
 }
 
 func withScopes(claims map[string]any, scopes []string) map[string]any {
-	if len(scopes) > 0 {
-		claims["scope"] = strings.Join(scopes, " ")
-	}
+	claims["scope"] = strings.Join(scopes, " ") // "" too: a token without the claim has all of its user's
 	return claims
 }
 

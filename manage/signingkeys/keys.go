@@ -246,14 +246,45 @@ func (k *Keys) Public() []byte { return k.view.Load().jwks }
 // Status is what a listing shows of a key.
 type Status struct {
 	Record
-	Lost error // why it is not published; nil: it is
+	// Until is when the next state of the key is due, at the earliest.
+	Until time.Time
+	Lost  error // why it is not published; nil: it is
 }
 
 // Status returns the keys in force, in the order in which they were made.
 func (k *Keys) Status() []Status {
-	var all []Status
-	for _, key := range k.view.Load().set.Keys {
-		all = append(all, Status{key.Record, key.Lost})
+	set := k.view.Load().set
+	return k.cfg.statusOf(&set, k.cfg.Now())
+}
+
+// ReadStatus returns the keys that the storage has, in the order in which they were made. It
+// changes nothing, and needs no process that maintains the keys. Damaged records are
+// ErrDamaged.
+func ReadStatus(ctx context.Context, cfg Config) ([]Status, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	set, err := cfg.Storage.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the signing keys: %w", err)
+	}
+	return cfg.statusOf(&set, cfg.Now()), set.Damaged
+}
+
+func (c *Config) statusOf(set *Set, now time.Time) (all []Status) {
+	for i := range set.Keys {
+		key := &set.Keys[i]
+		s := Status{Record: key.Record, Lost: key.Lost}
+		switch key.State {
+		case Next:
+			s.Until = now.Add(c.publishFor() - key.Elapsed)
+		case Signing:
+			s.Until = key.Since.Add(c.RotateEvery)
+		case Retiring:
+			s.Until = now.Add(c.keepFor(key) - key.Elapsed)
+		}
+		all = append(all, s)
 	}
 	return all
 }

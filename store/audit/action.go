@@ -47,6 +47,9 @@ const (
 	ConsentGive     Action = "consent.give"
 	ConsentWithdraw Action = "consent.withdraw"
 
+	SigningKeyRotate Action = "signing_key.rotate"
+	SigningKeyRevoke Action = "signing_key.revoke" // all but a new one
+
 	StoreAcceptRestore Action = "store.accept_restore"
 
 	LimitReset Action = "limit.reset"
@@ -64,7 +67,7 @@ func Actions() []Action {
 		KeyCreate, KeyImport, KeyUpdate, KeyRotate, KeyEndGrace, KeyPause, KeyResume, KeyRevoke, KeyDelete,
 		UserCreate, UserImport, UserUpdate, UserPassword, UserDisable, UserEnd, UserDelete,
 		ProjectCreate, ProjectUpdate, ProjectDelete, ClientCreate, ClientUpdate, ClientRotate, ClientDisable, ClientDelete,
-		RevocationCreate, LinkCreate, SessionEnd, ConsentGive, ConsentWithdraw, StoreAcceptRestore, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
+		RevocationCreate, LinkCreate, SessionEnd, ConsentGive, ConsentWithdraw, SigningKeyRotate, SigningKeyRevoke, StoreAcceptRestore, LimitReset, Read, Request, UnknownCredential, UnknownRequest,
 	}
 }
 
@@ -87,7 +90,7 @@ func (a Action) Changes() bool {
 // the want of an entry.
 func (a Action) Ends() bool {
 	switch a {
-	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, ClientDisable, ClientDelete, RevocationCreate, SessionEnd:
+	case KeyEndGrace, KeyPause, KeyRevoke, KeyDelete, UserDisable, UserEnd, UserDelete, ClientDisable, ClientDelete, RevocationCreate, SessionEnd, SigningKeyRevoke:
 		return true
 	default:
 		return false

@@ -33,7 +33,7 @@ func (f *issuer) isPage(what string, a answer, status int, text string) {
 func TestRedirectURI(t *testing.T) {
 	f := newIssuer(t)
 	b := f.browser("alice")
-	b.allow(f.web) // who is signed in, and has consented: only the URI is wrong
+	b.allow(f.web) // so that only the URI is wrong
 	for what, uri := range map[string]string{
 		"a slash": webRedirect + "/", "a longer path": webRedirect + "2", "an encoded character": "https://shop.example.com/c%62", "an encoded slash": "https://shop.example.com%2Fcb",
 		"upper-case scheme": "HTTPS://shop.example.com/cb", "upper-case host": "https://Shop.example.com/cb", "http": "http://shop.example.com/cb",
@@ -77,8 +77,8 @@ func TestRedirectURIOfOne(t *testing.T) {
 	f.isPage("several", f.browser("alice").get(request(f.app, "redirect_uri", "")), 400, "is not registered for it")
 }
 
-// TestAuthorizationRefused: requests that the client is told about at its redirect URI, by which
-// error, with its state and who says so (RFC 9207).
+// TestAuthorizationRefused: requests whose refusal the client receives at its redirect URI: by
+// which error, with its state and the issuer (RFC 9207).
 func TestAuthorizationRefused(t *testing.T) {
 	f := newIssuer(t)
 	signedIn := f.browser("alice")

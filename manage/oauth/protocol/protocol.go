@@ -153,7 +153,7 @@ func (p *Protocol) provider(algorithm goidc.SignatureAlgorithm) (*provider.Provi
 		// Clients are read by their id through what registers them; nothing is registered.
 		provider.WithDCR(s), provider.WithDCRInitialTokenValidator(func(context.Context, string) error { return errClosed }),
 		provider.WithScopes(goidc.ScopeOpenID, goidc.NewDynamicScope(anyScope, func(string) bool { return true })),
-		provider.WithTokenOptions(p.tokenOptions), provider.WithTokenClaims(s.tokenClaims),
+		provider.WithTokenOptions(p.tokenOptions), provider.WithTokenClaims(s.tokenClaims), provider.WithTokenHandler(s.countToken),
 		provider.WithIDTokenSignatureAlgs(algorithm, "ES256", "RS256", "EdDSA"), provider.WithIDTokenLifetime(int(p.Service.AccessTTL.Seconds())), provider.WithIDTokenClaims(idTokenClaims),
 		provider.WithUserInfoClaims(func(_ context.Context, g *goidc.Grant) map[string]any {
 			return map[string]any{"preferred_username": g.Subject}

@@ -264,6 +264,12 @@ func (s storage) tokenClaims(ctx context.Context, token *goidc.Token, g *goidc.G
 	return s.Service.Claims(&grant, scopes)
 }
 
+// countToken counts an access token that was signed.
+func (s storage) countToken(ctx context.Context, _ *goidc.Token, _ *goidc.Grant) error {
+	s.Service.Issued(exchangeOf(ctx).form.Get("grant_type"))
+	return nil
+}
+
 // idTokenClaims are those of an ID token beside those that the library sets (OpenID Connect
 // Core section 2).
 func idTokenClaims(ctx context.Context, _ *goidc.Grant) map[string]any {
