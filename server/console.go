@@ -12,6 +12,7 @@ import (
 	"keyward/manage/console"
 	"keyward/manage/console/page"
 	"keyward/manage/gate"
+	"keyward/manage/oauth"
 	"keyward/manage/session"
 	"keyward/manage/state"
 	"keyward/store/audit"
@@ -49,6 +50,12 @@ func (s *Server) managing() http.Handler {
 	logins := providerLogins{s, limited(s.logger, "go-oidc", loginLinesPerSecond)}
 	pages := console.New(page.Config{
 		Service: service, Accounts: accounts, State: db, Origin: address, Gate: shared,
+		Issuer: func() *oauth.Service {
+			if issuer := s.engine.Current().Issuer(); issuer != nil {
+				return issuer.Service
+			}
+			return nil
+		},
 		Settings: func() page.Settings {
 			settings, scopes := s.engine.Current().ConsoleSettings()
 			return page.Settings{Console: settings, RouteScopes: scopes}

@@ -185,6 +185,20 @@ func TestOAuth(t *testing.T) {
 	if code := v.allow(c, "scope", "items:read", "prompt", "none").Get("code"); code == "" {
 		t.Error("the consent is not remembered")
 	}
+	kept := v.allow(c, "scope", "items:read", "prompt", "none").Get("code")
+	_, tokens = l.form("/oauth/token", with("grant_type", "authorization_code", "code", kept, "redirect_uri", c.redirect, "code_verifier", verifierText))
+	access = tokens["access_token"].(string)
+	l.wants("before its access is ended", access, 200)
+	cookie := l.signIn("alice")
+	l.ok("the account", l.page(cookie, "GET", "/account", nil), 200, "Shop", "items:read", "End access")
+	l.ok("ended", l.page(cookie, "POST", "/account/applications/end", url.Values{"client": {c.id}}), 303)
+	if got, _ := l.ask("/items", access); got != 401 {
+		t.Errorf("after its access was ended: %d", got)
+	}
+	l.ok("the account", l.page(cookie, "GET", "/account", nil), 200, "No application has access")
+	if got := v.do("GET", "/oauth/authorize?"+url.Values{"response_type": {"code"}, "client_id": {c.id}, "scope": {"items:read"}}.Encode(), nil); !strings.Contains(got.body, `action="/oauth/consent"`) {
+		t.Errorf("the consent is still remembered: %d %s", got.status, got.body)
+	}
 	if strings.Contains(l.log.String(), c.secret) || strings.Contains(l.log.String(), access) || strings.Contains(l.log.String(), got.Get("code")) {
 		t.Error("the log has a secret")
 	}

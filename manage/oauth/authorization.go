@@ -195,22 +195,6 @@ func (s *Service) Consent(ctx context.Context, a access.Actor, client *store.Cli
 	})
 }
 
-// Withdraw ends what the actor has allowed a client: the consent, and all tokens that came
-// of it.
-func (s *Service) Withdraw(ctx context.Context, a access.Actor, client string) error {
-	grants, err := s.Grants.List(ctx, a.User())
-	if err != nil {
-		return unavailable(err)
-	}
-	err = s.record(ctx, a, audit.ConsentWithdraw, client, func(seq int64) error { return s.Consents.Withdraw(ctx, seq, a.User(), client) })
-	for i := range grants {
-		if err == nil && grants[i].Client == client {
-			err = s.end(ctx, a.Call(), &grants[i], "The user has withdrawn the consent")
-		}
-	}
-	return err
-}
-
 // record makes a change of the state with its entry in the audit log.
 func (s *Service) record(ctx context.Context, a access.Actor, action audit.Action, record string, change func(seq int64) error) error {
 	err := s.Records.Audit.Change(ctx, a.Entry(action, record, nil), func(seq int64) error {

@@ -1,5 +1,6 @@
-// Package accountpages has the pages of a user's own account: the password and the
-// sessions. [account.Service] does what they say.
+// Package accountpages has the pages of a user's own account: the password, the
+// sessions and the applications that may act for the user. [account.Service]
+// and [oauth.Service] do what they say.
 package accountpages
 
 import (
@@ -8,6 +9,7 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/console/page"
 	"keyward/manage/fault"
+	"keyward/manage/oauth"
 	"keyward/manage/state"
 	"keyward/store"
 )
@@ -25,6 +27,7 @@ func Routes(s *page.Site) []page.Route {
 		{Pattern: "GET /account/password", Always: true, Serve: p.showPassword},
 		{Pattern: "POST /account/password", Always: true, Serve: p.changePassword},
 		{Pattern: "POST /account/sessions/end", Serve: p.endSessions},
+		{Pattern: "POST /account/applications/end", Serve: p.endApplication},
 	}
 }
 
@@ -35,6 +38,9 @@ type accountPage struct {
 	Sessions  []state.Session
 	Current   string // the id of this session
 	Idle, Max string
+	// Issues: there is an issuer, and these have access.
+	Issues       bool
+	Applications []oauth.Application
 }
 
 var passwordFields = page.Fields{{Member: "password", ID: "new", Label: "New password"}, {Member: "current", ID: "current", Label: "Current password"}}
@@ -47,11 +53,18 @@ func (p pages) account(r *page.Request, head page.Head, form *page.Form) error {
 	if err != nil {
 		return err
 	}
+	var applications []oauth.Application
+	issuer := r.Issuer()
+	if issuer != nil {
+		if applications, err = issuer.Applications(r.Context(), r.Actor); err != nil {
+			return err
+		}
+	}
 	head.Title, head.Current = "Account", "/account"
 	head.Crumbs = []page.Crumb{{Text: r.Words().OwnSection}, {Text: "Account"}}
 	limits := r.Settings().Session
 	return r.Render(p.Templates, "account.html", head, accountPage{
-		form, rolesOf(r.Actor), sessions, r.Actor.Session(), page.Span(limits.Idle), page.Span(limits.Max),
+		form, rolesOf(r.Actor), sessions, r.Actor.Session(), page.Span(limits.Idle), page.Span(limits.Max), issuer != nil, applications,
 	})
 }
 
@@ -97,6 +110,17 @@ func (p pages) changePassword(r *page.Request) error {
 		return p.mustChange(r, page.Head{}.Again(err), form)
 	}
 	return p.account(r, page.Head{}.Again(err), form)
+}
+
+// endApplication ends what the user has allowed an application.
+func (p pages) endApplication(r *page.Request) error {
+	if r.Issuer() == nil {
+		return &page.Problem{Code: fault.NotFound}
+	}
+	if err := r.Issuer().Withdraw(r.Context(), r.Actor, r.Value("client")); err != nil {
+		return err
+	}
+	return r.Done("/account", "access")
 }
 
 // endSessions ends one session of the user's, or all but this one.

@@ -55,5 +55,6 @@ var notes = map[string]string{
 	"password": "Your password was changed. Your other sessions and tokens have ended. Your API keys stay valid.",
 	"session":  "The session was ended.",
 	"sessions": "All your other sessions were ended.",
+	"access":   "The access of the application was ended. Its next request is refused.",
 	"identity": "You have confirmed that it is you.",
 }

@@ -13,6 +13,7 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/account"
 	"keyward/manage/console/words"
+	"keyward/manage/oauth"
 	"keyward/manage/oidclogin"
 	"keyward/manage/session"
 )
@@ -47,6 +48,14 @@ func (r *Request) Service() *manage.Service { return r.service }
 
 // Accounts is the service of sessions and links in force.
 func (r *Request) Accounts() *account.Service { return r.Config.Accounts() }
+
+// Issuer is the issuer in force; nil for none.
+func (r *Request) Issuer() *oauth.Service {
+	if r.Config.Issuer == nil {
+		return nil
+	}
+	return r.Config.Issuer()
+}
 
 // Words are those of the style in force.
 func (r *Request) Words() *words.Words { return r.Site.Words() }

@@ -17,18 +17,21 @@ import (
 	"keyward/manage/console/static"
 	"keyward/manage/console/words"
 	"keyward/manage/gate"
+	"keyward/manage/oauth"
 	"keyward/manage/oidclogin"
 	"keyward/manage/session"
 	"keyward/manage/state"
 )
 
-// Config is what the pages are served by. All but CountRequest, Log and Now are
-// required.
+// Config is what the pages are served by. All but Issuer, CountRequest, StaticDir, Log
+// and Now are required.
 type Config struct {
 	// Service, Accounts and State return what is in force.
 	Service  func() *manage.Service
 	Accounts func() *account.Service
 	State    func() *state.DB
+	// Issuer returns the issuer in force, nil for none; nil: there is never one.
+	Issuer func() *oauth.Service
 	// Origin is where browsers find the console.
 	Origin func() session.Origin
 	// Settings are what the configuration in force says of the pages.

@@ -61,13 +61,12 @@ const (
 type issuer struct {
 	*testing.T
 	*protocol.Protocol
-	service  *oauth.Service
-	db       *state.DB
-	checks   *verifier.JWT
-	passed   atomic.Int64
-	grantErr error // of the storage of grants
-	waits    []func(context.Context) error
-	admin    access.Actor
+	service *oauth.Service
+	db      *state.DB
+	checks  *verifier.JWT
+	passed  atomic.Int64
+	waits   []func(context.Context) error
+	admin   access.Actor
 
 	// Clients of each kind, and a user alice who has the scopes read and write.
 	web, other, machine, app client
