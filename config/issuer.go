@@ -106,8 +106,14 @@ func validCookieName(name string) error {
 	return nil
 }
 
-// ownIssuer checks what the issuer needs, and has the checks accept its tokens.
+// ownIssuer checks what the issuer and its tokens need.
 func (d *decoder) ownIssuer(root strictyaml.Value, cfg *Config) {
+	for i := range cfg.JWT {
+		if cfg.JWT[i].Keyward && (cfg.Users.File == "" || cfg.Clients.File == "" || cfg.Revocations.File == "") {
+			d.Report(root.Line, "jwt: keyward: true needs users.file, clients.file and revocations.file: they end the tokens")
+			break
+		}
+	}
 	if cfg.Listen.Issuer == "" {
 		return
 	}
@@ -144,6 +150,12 @@ func (d *decoder) ownIssuer(root strictyaml.Value, cfg *Config) {
 
 // OwnIssuer reports whether this Keyward issues tokens.
 func (c *Config) OwnIssuer() bool { return c.Listen.Issuer != "" }
+
+// OwnTokens reports whether the checks accept tokens of Keyward's own issuer, of this process or
+// another one.
+func (c *Config) OwnTokens() bool {
+	return c.OwnIssuer() || slices.ContainsFunc(c.JWT, func(t JWT) bool { return t.Keyward })
+}
 
 // Managing reports whether this Keyward has a listener by which records are changed or tokens
 // are issued.

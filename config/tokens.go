@@ -27,6 +27,9 @@ type JWT struct {
 	SubjectClaim, ScopeClaim string
 	Leeway, MaxLifetime      time.Duration
 	Users                    bool // subjects are users of the users file
+
+	// Keyward is an issuer that is another Keyward's, with the same users and clients.
+	Keyward bool
 }
 
 // Introspection configures a server that is queried about opaque tokens (RFC
@@ -105,9 +108,13 @@ func (d *decoder) issuer(v strictyaml.Value, cfg *Config) (JWT, bool) {
 		{"leeway", func(v strictyaml.Value) { d.atMost(&t.Leeway, 5*time.Minute)(v) }},
 		{"max_lifetime", d.Duration(&t.MaxLifetime, false)},
 		{"users", d.Boolean(&t.Users)},
+		{"keyward", d.Boolean(&t.Keyward)},
 	})
 	if d.Count() > before {
 		return t, false
+	}
+	if t.Keyward {
+		t.AuthMethod, t.Users, t.Algorithms = authz.AuthMethodOAuth, true, IssuerAlgorithms()
 	}
 	for _, problem := range t.problems(cfg) {
 		d.Report(v.Line, "%s: %s", v.Name, problem)
@@ -148,7 +155,7 @@ func (t *JWT) problems(cfg *Config) (all []string) {
 	reportIf(t.Issuer != "" && t.UsesDiscovery() && validURL(t.Issuer) != nil,
 		"with none of jwks_url, jwks_file and hmac_secret_file the issuer is asked for its keys and must be an http(s) URL")
 	reportIf(t.AuthMethod == authz.AuthMethodOAuth && len(t.Audiences) == 0, "kind oauth needs audiences (RFC 9068 section 4)")
-	reportIf(t.Users && cfg.Users.File == "", "users: true needs a users file; users.file names none")
+	reportIf(t.Users && !t.Keyward && cfg.Users.File == "", "users: true needs a users file; users.file names none")
 	return all
 }
 

@@ -117,11 +117,13 @@ func (s *Snapshot) tokens(v *verifierEntry) error {
 		cfg.Issuers = append(cfg.Issuers, verifier.JWTIssuer{
 			Name: t.Name, AuthMethod: t.AuthMethod, Issuer: t.Issuer, Audiences: t.Audiences, Algorithms: t.Algorithms,
 			Keys: s.keySources[keySourceIDOf(t)], SubjectClaim: t.SubjectClaim, ScopeClaim: t.ScopeClaim,
-			Leeway: t.Leeway, MaxLifetime: t.MaxLifetime, Users: t.Users,
+			Leeway: t.Leeway, MaxLifetime: t.MaxLifetime, Users: t.Users, Own: t.Keyward,
 		})
 	}
+	if clients := s.stores.clientRecords(); clients != nil {
+		cfg.Clients = clients
+	}
 	if s.issuer != nil {
-		cfg.Clients = s.stores.clients.records
 		cfg.Issuers = append(cfg.Issuers, s.issuer.Tokens())
 	}
 	v.Verifier, err = verifier.NewJWT(cfg)

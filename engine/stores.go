@@ -23,7 +23,7 @@ type stores struct {
 	keys        *keyFile
 	users       *followed[*keyindex.Users]       // nil without a users file
 	revocations *followed[*keyindex.Revocations] // nil without a revocations file
-	clients     *followed[*keyindex.Clients]     // nil without tokens of this Keyward's own
+	clients     *followed[*keyindex.Clients]     // nil without tokens of Keyward's own
 }
 
 // followed is what was read from a file, and the follower that keeps it current.
@@ -102,7 +102,7 @@ func (s *Snapshot) openStores(old *reuse.Generation) error {
 			return s.env.openRevocations(file)
 		})
 	}
-	if path := s.cfg.Clients.File; path != "" && s.cfg.OwnIssuer() {
+	if path := s.cfg.Clients.File; path != "" && s.cfg.OwnTokens() {
 		file := clientFileConfig{recordFileConfig{path, copied}, s.stores.keys}
 		s.stores.clients, errs[3] = reuse.Or(&s.generation, old, "clients", file, func() (*followed[*keyindex.Clients], error) {
 			return s.env.openClients(file)
@@ -202,7 +202,7 @@ func (s *stores) revocationRecords() *keyindex.Revocations {
 	return s.revocations.records
 }
 
-// clientRecords are the OAuth clients, nil without tokens of this Keyward's own.
+// clientRecords are the OAuth clients, nil without tokens of Keyward's own.
 func (s *stores) clientRecords() *keyindex.Clients {
 	if s.clients == nil {
 		return nil

@@ -4,13 +4,19 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"keyward/internal/eventually"
+	"keyward/store"
 )
 
 // oauthClient is an OAuth client as its operator has it.
@@ -211,4 +217,47 @@ func (l *issuing) introspect(secret url.Values, token string) (answer, map[strin
 		form[name] = values
 	}
 	return l.form("/oauth/introspect", form)
+}
+
+// TestTokensOfAnotherKeyward: another Keyward with the same records accepts the tokens by one
+// line, and refuses them as the issuer's own checks do.
+func TestTokensOfAnotherKeyward(t *testing.T) {
+	l := startIssuer(t, "")
+	c := l.oauthClient(`{"name": "Report", "scopes": ["items:read"], "grants": ["client_credentials"]}`)
+	keys := filepath.Join(t.TempDir(), "jwks.json")
+	text, err := l.issuer.Get("http://127.0.0.1:9195/.well-known/jwks.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = text.Body.Close() }()
+	document, err := io.ReadAll(text.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(keys, document, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := start(t, baseConfig+strings.NewReplacer("FILES", l.path("")+"/", "KEYS", keys).Replace(`
+users: {file: FILESusers.jsonl}
+clients: {file: FILESclients.jsonl}
+revocations: {file: FILESrevocations.jsonl}
+jwt: [{issuer: "http://127.0.0.1:9195", audiences: ["http://127.0.0.1:9195"], jwks_file: KEYS, keyward: true}]
+`), func(r *running) { r.create(store.KeyParams{}) })
+	form := url.Values{"client_id": {c.id}, "client_secret": {c.secret}, "grant_type": {"client_credentials"}}
+	_, own := l.form("/oauth/token", form)
+	for what, token := range map[string]string{"a login": l.tokensOfAlice().Token, "a client": own["access_token"].(string)} {
+		eventually.Succeeds(t, func() error {
+			if got, _ := other.ask("/items", token); got != 200 {
+				return fmt.Errorf("%s: %d", what, got)
+			}
+			return nil
+		})
+	}
+	l.must("PATCH", "/clients/"+c.id, `{"disabled": true}`)
+	eventually.Succeeds(t, func() error {
+		if got, _ := other.ask("/items", own["access_token"].(string)); got != 401 {
+			return fmt.Errorf("a disabled client: %d", got)
+		}
+		return nil
+	})
 }
