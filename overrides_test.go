@@ -23,6 +23,7 @@ type removals func(t *testing.T, text string) func(name string) bool
 var proxyFiles = map[string]removals{
 	"envoy.yaml":                                    mayRemove,
 	"deploy/envoy-http/envoy.yaml":                  mayRemove,
+	"deploy/envoy-issuer/envoy.yaml":                mayRemove,
 	"deploy/kubernetes/overlays/shared/envoy.yaml":  mayRemove,
 	"deploy/kubernetes/overlays/sidecar/envoy.yaml": mayRemove,
 	"deploy/helm/keyward/files/sidecar/envoy.yaml":  mayRemove,
@@ -31,10 +32,11 @@ var proxyFiles = map[string]removals{
 	"deploy/kubernetes/overlays/istio/mesh-config.yaml":            withoutRules,
 	"deploy/helm/keyward/templates/envoygateway.yaml":              withoutRules,
 
-	"deploy/nginx/nginx.conf":       lines(`proxy_set_header NAME +"";`),
-	"deploy/nginx/nginx-plain.conf": lines(`proxy_set_header NAME +"";`),
-	"docs/proxies.md":               lines(`grpc_set_header NAME +"";`),
-	"deploy/haproxy/haproxy.cfg":    lines(`http-request del-header NAME`),
+	"deploy/nginx/nginx.conf":        lines(`proxy_set_header NAME +"";`),
+	"deploy/nginx/nginx-plain.conf":  lines(`proxy_set_header NAME +"";`),
+	"deploy/nginx/nginx-issuer.conf": lines(`proxy_set_header NAME +"";`),
+	"docs/proxies.md":                lines(`grpc_set_header NAME +"";`),
+	"deploy/haproxy/haproxy.cfg":     lines(`http-request del-header NAME`),
 	// The proxy sets these headers itself, so they are not the client's any
 	// more; e2e verifies that.
 	"deploy/caddy/Caddyfile":      lines(`request_header -NAME`, "x-forwarded-host"),

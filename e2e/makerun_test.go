@@ -62,7 +62,7 @@ func makeRun(t *testing.T, args ...string) {
 
 	seen, console := pasteExamples(t, out)
 	firstLogin(t, console)
-	for _, status := range []string{"200", "401", "403"} {
+	for _, status := range []string{"200", "204", "401", "403"} {
 		if seen[status] == 0 {
 			t.Errorf("no example of a %s", status)
 		}
@@ -200,7 +200,7 @@ func portVariables(p stack.Ports) []string {
 	set := func(name string, port int) string { return name + "=" + strconv.Itoa(port) }
 	return []string{
 		set("ENVOY_PORT", p.Envoy), set("ENVOY_ADMIN_PORT", p.EnvoyAdmin), set("GRPC_PORT", p.GRPC),
-		set("HTTP_PORT", p.HTTP), set("ADMIN_PORT", p.Admin), set("CONSOLE_PORT", p.Console), set("UPSTREAM_PORT", p.Upstream),
+		set("HTTP_PORT", p.HTTP), set("ADMIN_PORT", p.Admin), set("CONSOLE_PORT", p.Console), set("ISSUER_PORT", p.Issuer), set("UPSTREAM_PORT", p.Upstream),
 	}
 }
 
@@ -209,7 +209,7 @@ func waitUntilFree(t *testing.T, ports stack.Ports) {
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for _, port := range []int{ports.Envoy, ports.EnvoyAdmin, ports.GRPC, ports.HTTP, ports.Admin, ports.Console, ports.Upstream} {
+	for _, port := range []int{ports.Envoy, ports.EnvoyAdmin, ports.GRPC, ports.HTTP, ports.Admin, ports.Console, ports.Issuer, ports.Upstream} {
 		for {
 			conn, err := net.Dial("tcp", stack.Address(port))
 			if err != nil {

@@ -42,6 +42,14 @@ managing() { # with a console, until the section ends
 	serving
 	API=http://$CONSOLE/api/v1
 }
+issuing() { # with an issuer and the user alice, until the section ends
+	configured
+	printf 'clients: {file: clients.jsonl}\nrevocations: {file: revocations.jsonl}\nissuer: {url: "https://api.example.com", cookie: token}\ncredentials: {cookie: token}\n' >> keyward.yaml
+	new --name ci > /dev/null
+	printf looking-glass | "$KEYWARD" user set alice > /dev/null
+	LISTEN="${LISTEN%\}}, issuer: \"$ISSUER\"}"
+	serving
+}
 central() { # with a central store, whose owner is in owner.yaml
 	dropdb --if-exists keyward 2> /dev/null
 	createdb keyward
@@ -231,6 +239,16 @@ EOF
 		before:  "managing\n\"$KEYWARD\" user set alice < /dev/null > /dev/null\n",
 		replace: []string{"curl -s ", "curl -sS --fail-with-body "},
 		after:   `grep -q '"oidc_subject":"248289761001"' users.jsonl || exit 1`,
+	},
+	"docs/issuer.md: Log in, refresh, log out": {
+		before:  "issuing\n",
+		replace: []string{"https://api.example.com/", "http://$ISSUER/", "curl -s ", "curl -sS --fail-with-body "},
+		after:   `grep -q '"sid"' revocations.jsonl || exit 1`,
+	},
+	"docs/issuer.md: Tokens in cookies": {
+		before:  "issuing\n",
+		replace: []string{"https://api.example.com/", "http://$ISSUER/", "curl -s ", "curl -sS --fail-with-body "},
+		after:   `grep -q '"sid"' revocations.jsonl || exit 1`,
 	},
 	"docs/commands.md: key rotate": {before: `BLOG=$(id $(new --name blog))`, replace: []string{blogKey, "$BLOG"}},
 	"docs/commands.md: key import": {

@@ -221,7 +221,7 @@ func shellOutput(t *testing.T, dir, script string, environment ...string) string
 		"PATH="+filepath.Join(dir, "bin")+string(filepath.ListSeparator)+os.Getenv("PATH"), "HOME="+dir, "TZ=UTC",
 		"ROOT="+programs.root, "KEYWARD="+programs.keyward, "PROMETHEUS="+programs.prometheus.Server, "PROMTOOL="+programs.prometheus.Tool,
 		fmt.Sprintf("LISTEN=listen: {grpc: %q, http: %q, admin: %q}", stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin)),
-		"API=http://"+stack.Address(ports.HTTP), "CONSOLE="+stack.Address(ports.Console), "ADMIN=http://"+stack.Address(ports.Admin), "FREE="+stack.Address(ports.Upstream))
+		"API=http://"+stack.Address(ports.HTTP), "CONSOLE="+stack.Address(ports.Console), "ISSUER="+stack.Address(ports.Issuer), "ADMIN=http://"+stack.Address(ports.Admin), "FREE="+stack.Address(ports.Upstream))
 	cmd.Env = append(cmd.Env, environment...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

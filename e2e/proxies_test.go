@@ -23,10 +23,13 @@ var proxies = map[string]proxy{
 	"":            {"Envoy", (*system).envoyProxy, envoyTLS},
 	"nginx":       {"nginx", nginxProxy("nginx.conf"), nginxTLS},
 	"nginx-plain": {"nginx", nginxProxy("nginx-plain.conf"), nil},
-	"envoy-http":  {"Envoy", envoyHTTPProxy, envoyTLS},
-	"haproxy":     {"HAProxy", haproxyProxy, haproxyTLS},
-	"caddy":       {"Caddy", caddyProxy, caddyTLS},
-	"traefik":     {"Traefik", traefikProxy, traefikTLS},
+	// Those that have the issuer's endpoints too.
+	"envoy-issuer": {"Envoy", envoyFile("deploy", "envoy-issuer", "envoy.yaml"), envoyTLS},
+	"nginx-issuer": {"nginx", nginxProxy("nginx-issuer.conf"), nginxTLS},
+	"envoy-http":   {"Envoy", envoyHTTPProxy, envoyTLS},
+	"haproxy":      {"HAProxy", haproxyProxy, haproxyTLS},
+	"caddy":        {"Caddy", caddyProxy, caddyTLS},
+	"traefik":      {"Traefik", traefikProxy, traefikTLS},
 }
 
 // overHTTP are the proxies, besides nginx, that ask over HTTP.
@@ -51,10 +54,23 @@ func (s *system) envoyProxy() stack.Proxy {
 	return stack.Envoy{Binary: programs.envoy, Config: s.envoyConfig()}
 }
 
+// envoyFile returns Envoy with another file of the repository, which asks over gRPC.
+func envoyFile(path ...string) func(*system) stack.Proxy {
+	return func(s *system) stack.Proxy {
+		s.t.Helper()
+		return stack.Envoy{Binary: programs.envoy, Config: s.envoyConfigOf(filepath.Join(path...))}
+	}
+}
+
 // envoyConfig returns the shipped configuration, as changed by the options.
 func (s *system) envoyConfig() *stack.EnvoyConfig {
 	s.t.Helper()
-	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "envoy.yaml"))
+	return s.envoyConfigOf("envoy.yaml")
+}
+
+func (s *system) envoyConfigOf(file string) *stack.EnvoyConfig {
+	s.t.Helper()
+	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, file))
 	if err != nil {
 		s.t.Fatal(err)
 	}

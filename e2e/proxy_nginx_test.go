@@ -67,7 +67,7 @@ func TestNginxAllowsAndDenies(t *testing.T) {
 // TestNginxLoadsTheShippedFilesWithoutComplaint: nginx loads and runs them
 // without a warning.
 func TestNginxLoadsTheShippedFilesWithoutComplaint(t *testing.T) {
-	for _, proxy := range []string{"nginx", "nginx-plain"} {
+	for _, proxy := range []string{"nginx", "nginx-plain", "nginx-issuer"} {
 		s := startSystem(t, options{proxy: proxy, shippedTimeout: true})
 		s.until("asked", func() (answer, bool) { a := s.get("/"); return a, a.status == 401 })
 		if log := s.Proxy.Log(); strings.Contains(log, "[") && regexp.MustCompile(`\[(warn|error|crit|alert|emerg)\]`).MatchString(log) {

@@ -35,6 +35,7 @@ type options struct {
 	config string
 	grpc   string // listen.grpc; "" for a free port
 	http   string // listen.http, likewise
+	issuer bool   // listen.issuer, and what it needs
 	// example is a file of deploy/examples that is already in the system's
 	// directory and replaces the generated configuration.
 	example string
@@ -132,8 +133,12 @@ func (s *system) configText(ports stack.Ports) string {
 	if http == "" {
 		http = stack.Address(ports.HTTP)
 	}
-	return fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q}\nkeys: {file: keys.jsonl%s}\n%s",
-		grpc, http, stack.Address(ports.Admin), s.opts.keys, s.opts.config)
+	more := ""
+	if s.opts.issuer {
+		more = fmt.Sprintf(", issuer: %q, console: %q", stack.Address(ports.Issuer), stack.Address(ports.Console))
+	}
+	return fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q%s}\nkeys: {file: keys.jsonl%s}\n%s",
+		grpc, http, stack.Address(ports.Admin), more, s.opts.keys, s.opts.config)
 }
 
 // listenOn changes the ports of an example, which listens on Keyward's default

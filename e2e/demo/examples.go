@@ -19,6 +19,7 @@ const configText = `listen:
   http: %s
   admin: %s
   console: %s
+  issuer: %[5]s
 keys:
   file: keys.jsonl
 users:
@@ -35,6 +36,8 @@ audit:
   file: audit.jsonl
 state:
   file: keyward.db
+issuer:
+  url: http://%[5]s
 credentials:
   basic: true
 routes:
@@ -44,7 +47,7 @@ log: {decisions: all}
 
 func writeConfig(dir string, ports stack.Ports) (file string, err error) {
 	file = filepath.Join(dir, "keyward.yaml")
-	text := fmt.Sprintf(configText, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Console))
+	text := fmt.Sprintf(configText, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Console), stack.Address(ports.Issuer))
 	return file, os.WriteFile(file, []byte(text), 0o600)
 }
 
@@ -116,4 +119,24 @@ curl -i -H "Authorization: Bearer $KEY" %[3]s/hello   # 401
 # who did what
 curl -i %[1]s"%[2]s/audit?limit=5"   # 200
 `, admin, api, url)
+}
+
+// printLogin prints lines that log in, to paste one after the other.
+func printLogin(url, issuer string) {
+	fmt.Printf(`
+# the issuer: alice logs in with her password, and calls the API with the token …
+LOGIN=$(curl -s http://%[1]s/v1/auth/login --json '{"username": "alice", "password": "%[2]s"}')
+TOKEN=$(echo "$LOGIN" | sed 's/.*"token":"\([^"]*\)".*/\1/')
+REFRESH=$(echo "$LOGIN" | sed 's/.*"refresh_token":"\([^"]*\)".*/\1/')
+curl -i -H "Authorization: Bearer $TOKEN" %[3]s/reports/2026   # 200
+# … gets the next token, before that one expires …
+NEXT=$(curl -s http://%[1]s/v1/auth/refresh --json "{\"refresh_token\": \"$REFRESH\"}")
+NEWTOKEN=$(echo "$NEXT" | sed 's/.*"token":"\([^"]*\)".*/\1/')
+NEWREFRESH=$(echo "$NEXT" | sed 's/.*"refresh_token":"\([^"]*\)".*/\1/')
+curl -i -H "Authorization: Bearer $NEWTOKEN" %[3]s/reports/2026   # 200
+# … and logs out, which ends both
+curl -i http://%[1]s/v1/auth/logout --json "{\"refresh_token\": \"$NEWREFRESH\"}"   # 204
+curl -i -H "Authorization: Bearer $TOKEN" %[3]s/reports/2026   # 401
+curl -i -H "Authorization: Bearer $NEWTOKEN" %[3]s/reports/2026   # 401
+`, issuer, alicesPassword, url)
 }

@@ -86,6 +86,7 @@ func serve(ctx context.Context, cfg stack.Config, name string) error {
 		name, time.Since(started).Round(time.Millisecond), cfg.Dir)
 	printExamples(running.URL(), keys)
 	printManaging(running.URL(), stack.Address(cfg.Ports.Console), keys)
+	printLogin(running.URL(), stack.Address(cfg.Ports.Issuer))
 	printConsole(stack.Address(cfg.Ports.Console), password)
 	fmt.Println("\nCtrl-C stops it all.\nready")
 	return running.Wait(ctx)

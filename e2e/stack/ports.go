@@ -11,12 +11,12 @@ import (
 type Ports struct {
 	Envoy, EnvoyAdmin int
 	GRPC, HTTP, Admin int // Keyward's
-	Console           int // Keyward's too
+	Console, Issuer   int // Keyward's too
 	Upstream          int
 }
 
 // Shipped are the ports of envoy.yaml and of Keyward's defaults.
-var Shipped = Ports{Envoy: 10000, EnvoyAdmin: 9901, GRPC: 9191, HTTP: 9192, Admin: 9193, Console: 9194, Upstream: 8000}
+var Shipped = Ports{Envoy: 10000, EnvoyAdmin: 9901, GRPC: 9191, HTTP: 9192, Admin: 9193, Console: 9194, Issuer: 9195, Upstream: 8000}
 
 type namedPort struct {
 	variable, of string
@@ -31,6 +31,7 @@ func (p *Ports) named() []namedPort {
 		{"HTTP_PORT", "Keyward's HTTP listener", &p.HTTP},
 		{"ADMIN_PORT", "Keyward's admin listener", &p.Admin},
 		{"CONSOLE_PORT", "Keyward's console", &p.Console},
+		{"ISSUER_PORT", "Keyward's issuer", &p.Issuer},
 		{"UPSTREAM_PORT", "the upstream", &p.Upstream},
 	}
 }
