@@ -298,6 +298,52 @@ func TestLogout(t *testing.T) {
 	}
 }
 
+// oneUser is a store with one user, as no change makes it.
+type oneUser struct {
+	store.UserReader
+	record store.UserRecord
+}
+
+// Get implements store.UserReader.
+func (o oneUser) Get(context.Context, string) (store.UserRecord, error) { return o.record, nil }
+
+// TestUserOfAGrant: a user who is disabled, or must change the password, has no tokens, whatever
+// the generation is; one who is there has.
+func TestUserOfAGrant(t *testing.T) {
+	f := newFixture(t)
+	tokens := f.login()
+	good, err := f.Records.Users.Get(t.Context(), "alice")
+	f.want("the user", err, "")
+	for what, change := range map[string]func(r *store.UserRecord){
+		"disabled": func(r *store.UserRecord) { r.Disabled = true }, "a password that must be changed": func(r *store.UserRecord) { r.MustChange = true },
+		"another generation": func(r *store.UserRecord) { r.Gen++ },
+	} {
+		r := good
+		change(&r)
+		f.Records.Users = oneUser{f.Records.Users, r}
+		_, err := f.refresh(tokens.Refresh)
+		f.want(what, err, fault.NotFound)
+	}
+	f.Records.Users = oneUser{f.Records.Users, good}
+	f.pass(11 * time.Second) // after which a token that was used is reuse
+	_, err = f.refresh(tokens.Refresh)
+	f.want("as before, by a token that was refused and not used up", err, "")
+}
+
+// TestGrantOfAClient: a refresh token of a client's grant is neither refreshed nor ended by the
+// login endpoint.
+func TestGrantOfAClient(t *testing.T) {
+	f := newFixture(t)
+	_, token, err := f.Grants.Create(t.Context(), 0, state.Grant{User: "alice", Client: "c_1"}, time.Hour)
+	f.want("a grant", err, "")
+	_, err = f.refresh(token)
+	f.want("refresh", err, fault.NotFound)
+	f.want("logout", f.Logout(t.Context(), call, token), "")
+	if _, err := f.Grants.Find(t.Context(), token); err != nil || len(f.revoked()) > 0 {
+		t.Errorf("a logout has ended a client's grant: %v", err)
+	}
+}
+
 // TestGranted: no token has a scope of Keyward.
 func TestGranted(t *testing.T) {
 	scopes := []string{"keyward:admin", "a", "keyward:", "keyward", "b"}

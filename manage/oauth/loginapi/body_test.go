@@ -37,7 +37,8 @@ func FuzzBody(f *testing.F) {
 				t.Errorf("%q: %s is %q, want %v", text, name, sent.text(name), all[name])
 			}
 		}
-		if cookie, _ := all["cookie"].(bool); cookie != sent.Cookie {
+		cookie, is := all["cookie"].(bool)
+		if _, there := all["cookie"]; cookie != sent.Cookie || there && !is {
 			t.Errorf("%q: cookie is %v", text, sent.Cookie)
 		}
 	})
