@@ -34,6 +34,10 @@ serving() { # with keyward.yaml, until the section ends
 configured() { # with a console
 	printf 'users: {file: users.jsonl}\naudit: {file: audit.jsonl}\nstate: {file: keyward.db}\n' > keyward.yaml
 }
+issuing() { # with an issuer
+	printf 'keys: {file: ""}\nusers: {file: users.jsonl}\nclients: {file: clients.jsonl}\nrevocations: {file: revocations.jsonl}\naudit: {file: audit.jsonl}\nstate: {file: keyward.db}\n' > keyward.yaml
+	printf 'listen: {issuer: "127.0.0.1:9195"}\nissuer: {url: "http://127.0.0.1:9195"}\n' >> keyward.yaml
+}
 managing() { # with a console, until the section ends
 	configured
 	"$KEYWARD" user set root --scope keyward:admin < /dev/null > /dev/null
@@ -280,6 +284,8 @@ for _ in 1 2 3; do asking $KEY; done
 	},
 	"docs/console.md: The first login":  {before: `configured; echo 'listen: {console: "127.0.0.1:9194"}' >> keyward.yaml`},
 	"docs/commands.md: admin bootstrap": {before: `configured; echo 'listen: {console: "127.0.0.1:9194"}' >> keyward.yaml`},
+	"docs/commands.md: issuer rotate":   {before: `issuing`},
+	"docs/commands.md: issuer status":   {before: `issuing; keyward issuer rotate --revoke-old --config keyward.yaml > /dev/null`},
 	"docs/commands.md: audit list": {
 		before: `
 configured

@@ -258,6 +258,7 @@ var random = []struct{ pattern, replacement string }{
 	{`\bkwcs_[0-9A-Za-z]{38}\b`, "kwcs_secret"},
 	{`\bkw_[0-9A-Za-z]{4}\b`, "kw_hint"},
 	{`/setup/kwt_[0-9A-Za-z_-]{43}\b`, "/setup/code"},
+	{`(?m)^[0-9A-Za-z_-]{43} `, "kid "},
 	{`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "2026-01-02T03:04:05Z"},
 	{`\d{4}-\d\d-\d\d( |$)`, "2026-01-02$1"},
 	{`cli:\w+@\w+( *)`, "cli:op@host "},

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -49,6 +50,9 @@ func newBackend(t *testing.T, dir string) *backend {
 	b := &backend{dir: dir}
 	if inPostgres {
 		b.useDatabase(t, postgresServer.Emptied(t))
+		if err := os.WriteFile(filepath.Join(dir, signingSecret), bytes.Repeat([]byte("s"), 32), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return b
 }
@@ -65,11 +69,17 @@ func (b *backend) useDatabase(t *testing.T, cfg database.Config) {
 
 var onlyInDatabase = regexp.MustCompile(`(?m)^(audit|state|projects|usage): *\{file: [^,}]*,? *(.*)\}$`)
 
+// signingSecret is the file with the secret of the issuer's keys in a database.
+const signingSecret = "signing-secret"
+
+var keysDir = regexp.MustCompile(`keys_dir: [^,}]*`)
+
 // configure returns the configuration with what says where the records are.
 func (b *backend) configure(text string) string {
 	if b.db == nil {
 		return text
 	}
+	text = keysDir.ReplaceAllString(text, "keys_secret_file: "+filepath.Join(b.dir, signingSecret))
 	return onlyInDatabase.ReplaceAllString(text, "$1: {$2}") + "store: {url: \"" + b.url + "\"}\n"
 }
 

@@ -126,6 +126,7 @@ func TestLogins(t *testing.T) {
 // TestRevokedSigningKey: after its signing key was revoked by another process, a token that the
 // checks had accepted is refused, and its refresh token gives one that is accepted.
 func TestRevokedSigningKey(t *testing.T) {
+	aboutFiles(t) // those of a database are read once a minute
 	l := startIssuer(t, "")
 	first := l.tokensOfAlice()
 	l.wants("a login", first.Token, 200)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"keyward/apikey"
 	"keyward/authz"
+	"keyward/internal/postgrestest"
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/account"
@@ -22,7 +24,17 @@ import (
 	"keyward/store"
 	"keyward/store/audit"
 	"keyward/store/filestore"
+	"keyward/store/postgres"
+	"keyward/store/postgres/database"
 )
+
+// inPostgres means that the tests run on a database. `make test` runs them on files and on
+// a database.
+var inPostgres = os.Getenv("KEYWARD_TEST_STORE") == "postgres"
+
+var server = postgrestest.Server{Hasher: apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))}
+
+func TestMain(m *testing.M) { os.Exit(postgrestest.Main(m, &server)) }
 
 // plain is a Signer whose tokens a test can read.
 type plain struct{ err error }
@@ -63,25 +75,15 @@ func (f *fixture) Sign(typ string, claims any) (string, error) { return f.signer
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	dir := t.TempDir()
 	f := &fixture{T: t}
-	hasher := apikey.NewHasher(authz.NewSecret("a pepper of sixteen"))
-	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
-	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
-	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: hasher, Now: f.now})
-	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
-	records := manage.New(manage.Config{
-		Stores: manage.Stores{
-			Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log), Audit: log,
-			Revocations: revocations, RevocationEditor: revocations.Editor(log),
-		},
-		Hasher: hasher, Now: f.now, HashPassword: func(context.Context, authz.Secret) (string, error) { return testHash, nil },
-	})
-	db, err := state.Open(t.Context(), state.Config{Path: filepath.Join(dir, "keyward.db"), Now: f.now})
-	if err != nil {
-		t.Fatal(err)
+	open := f.files
+	if inPostgres {
+		open = f.database
 	}
-	t.Cleanup(func() { _ = db.Close() })
+	stores, db := open()
+	records := manage.New(manage.Config{
+		Stores: stores, Hasher: server.Hasher, Now: f.now, HashPassword: func(context.Context, authz.Secret) (string, error) { return testHash, nil },
+	})
 	check := func(_ context.Context, _ string, password authz.Secret, _ authz.RawAddress) (authz.Secret, error) {
 		if password.Reveal() != testPassword {
 			return authz.Secret{}, &authz.CredentialError{Reason: authz.WrongPassword}
@@ -94,6 +96,33 @@ func newFixture(t *testing.T) *fixture {
 	})
 	f.user("alice", "read", "keyward:self", "write")
 	return f
+}
+
+// files are stores and a state in files.
+func (f *fixture) files() (manage.Stores, *state.DB) {
+	f.Helper()
+	dir := f.TempDir()
+	log := filestore.NewAuditFile(filestore.AuditFileConfig{Path: filepath.Join(dir, "audit.jsonl"), Now: f.now})
+	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
+	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: server.Hasher, Now: f.now})
+	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
+	db, err := state.Open(f.Context(), state.Config{Path: filepath.Join(dir, "keyward.db"), Now: f.now})
+	f.want("the state", err, "")
+	f.Cleanup(func() { _ = db.Close() })
+	return manage.Stores{
+		Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log), Audit: log,
+		Revocations: revocations, RevocationEditor: revocations.Editor(log),
+	}, db
+}
+
+// database is the same in a database.
+func (f *fixture) database() (manage.Stores, *state.DB) {
+	f.Helper()
+	db, err := database.Open(server.Emptied(f))
+	f.want("the database", err, "")
+	f.Cleanup(db.Close)
+	all := postgres.New(postgres.Config{DB: db, Now: f.now})
+	return manage.StoresOf(all, all.Audit()), state.OpenShared(state.SharedConfig{Database: db, Now: f.now})
 }
 
 func (f *fixture) user(name string, scopes ...string) {
@@ -266,6 +295,52 @@ func TestLogout(t *testing.T) {
 	f.want("the log", err, "")
 	if len(entries) != 1 || entries[0].Actor != "alice" || entries[0].Outcome != audit.Done {
 		t.Errorf("entries: %+v", entries)
+	}
+}
+
+// oneUser is a store with one user, as no change makes it.
+type oneUser struct {
+	store.UserReader
+	record store.UserRecord
+}
+
+// Get implements store.UserReader.
+func (o oneUser) Get(context.Context, string) (store.UserRecord, error) { return o.record, nil }
+
+// TestUserOfAGrant: a user who is disabled, or must change the password, has no tokens, whatever
+// the generation is; one who is there has.
+func TestUserOfAGrant(t *testing.T) {
+	f := newFixture(t)
+	tokens := f.login()
+	good, err := f.Records.Users.Get(t.Context(), "alice")
+	f.want("the user", err, "")
+	for what, change := range map[string]func(r *store.UserRecord){
+		"disabled": func(r *store.UserRecord) { r.Disabled = true }, "a password that must be changed": func(r *store.UserRecord) { r.MustChange = true },
+		"another generation": func(r *store.UserRecord) { r.Gen++ },
+	} {
+		r := good
+		change(&r)
+		f.Records.Users = oneUser{f.Records.Users, r}
+		_, err := f.refresh(tokens.Refresh)
+		f.want(what, err, fault.NotFound)
+	}
+	f.Records.Users = oneUser{f.Records.Users, good}
+	f.pass(11 * time.Second) // after which a token that was used is reuse
+	_, err = f.refresh(tokens.Refresh)
+	f.want("as before, by a token that was refused and not used up", err, "")
+}
+
+// TestGrantOfAClient: a refresh token of a client's grant is neither refreshed nor ended by the
+// login endpoint.
+func TestGrantOfAClient(t *testing.T) {
+	f := newFixture(t)
+	_, token, err := f.Grants.Create(t.Context(), 0, state.Grant{User: "alice", Client: "c_1"}, time.Hour)
+	f.want("a grant", err, "")
+	_, err = f.refresh(token)
+	f.want("refresh", err, fault.NotFound)
+	f.want("logout", f.Logout(t.Context(), call, token), "")
+	if _, err := f.Grants.Find(t.Context(), token); err != nil || len(f.revoked()) > 0 {
+		t.Errorf("a logout has ended a client's grant: %v", err)
 	}
 }
 

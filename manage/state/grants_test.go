@@ -113,6 +113,12 @@ func testRefreshRefused(t *testing.T, newPlace newPlace) {
 	}
 	_, _, err = db.Grants.Rotate(t.Context(), f.token, "c_1", refreshTTL, func(Grant) error { return nil })
 	want(t, "of another client", err, ErrNotFound)
+	for _, g := range []Grant{{Client: "login"}, {User: "ada"}} {
+		_, _, err = db.Grants.Create(t.Context(), 0, g, refreshTTL)
+		want(t, "of no user, or no client", err, ErrInvalid)
+	}
+	_, _, err = db.Grants.Create(t.Context(), 0, Grant{User: "ada", Client: "login"}, 0)
+	want(t, "of no lifetime", err, ErrInvalid)
 	for what, token := range map[string]authz.Secret{
 		"none": {}, "junk": authz.NewSecret("x"), "unknown": authz.NewSecret(f.token.Reveal()[:len(f.token.Reveal())-1] + "A"),
 	} {

@@ -35,6 +35,11 @@ func readBody(w http.ResponseWriter, hr *http.Request) (body, *problem) {
 	case err != nil:
 		return body{}, badRequest(err.Error())
 	}
+	return parseBody(text)
+}
+
+// parseBody reads the members that a request may have.
+func parseBody(text []byte) (body, *problem) {
 	members, err := strictjson.Object(text, strictjson.Limits{Depth: 4, Members: 32})
 	if err != nil {
 		return body{}, badRequest(err.Error())
