@@ -66,10 +66,15 @@ func (s *Server) issuing() http.Handler {
 	}
 	mux.Handle(extauthz.VerifyPath, extauthz.NewHTTP(s.handler))
 	mux.HandleFunc("GET "+protocol.KeySetPath, func(w http.ResponseWriter, _ *http.Request) {
+		document := s.engine.Current().Issuer().Keys.Public()
+		if document == nil {
+			notAvailable(w)
+			return
+		}
 		w.Header().Set("Content-Type", "application/jwk-set+json")
 		w.Header().Set("Cache-Control", keySetAge)
 		w.Header().Set("Access-Control-Allow-Origin", "*")
-		_, _ = w.Write(s.engine.Current().Issuer().Keys.Public())
+		_, _ = w.Write(document)
 	})
 	return mux
 }
@@ -135,11 +140,16 @@ func (o *oauthEndpoints) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	endpoints, err := o.current()
 	if err != nil {
 		o.server.logger.Error("the endpoints of OAuth are not available", "error", err)
-		w.Header().Set("Retry-After", "2")
-		http.Error(w, "not available", http.StatusServiceUnavailable)
+		notAvailable(w)
 		return
 	}
 	endpoints.ServeHTTP(w, hr)
+}
+
+// notAvailable answers while the signing keys are not known.
+func notAvailable(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "2")
+	http.Error(w, "not available", http.StatusServiceUnavailable)
 }
 
 // current returns the endpoints of the issuer in force.

@@ -28,17 +28,22 @@ const name = "issuer"
 const (
 	readFiles, readDatabase = 5 * time.Second, time.Minute
 	staleAfter              = 10 * time.Minute
+	// firstRead bounds how long a start waits for the database.
+	firstRead = 3 * time.Second
 )
 
-// Keys are the issuer's keys. They are a verifier.KeySource.
+// Keys are the issuer's keys. They are a verifier.KeySource. A process starts without its
+// database: until that was read once, none of them is known.
 type Keys struct {
-	keys *signingkeys.Keys
+	keys atomic.Pointer[signingkeys.Keys] // nil: not read yet
 	set  atomic.Pointer[jwks.Set]
 	last []byte // the document of the set
 	log  *slog.Logger
 	stop context.CancelFunc
 	done sync.WaitGroup
 }
+
+var errNotRead = errors.New("the signing keys have not been read yet")
 
 // inputs are what Keys are made of.
 type inputs struct {
@@ -57,18 +62,29 @@ func open(cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) 
 	if err != nil {
 		return nil, err
 	}
-	keys, err := signingkeys.Open(context.Background(), settings)
-	if err != nil {
-		return nil, err
-	}
 	ctx, stop := context.WithCancel(context.Background())
-	k := &Keys{keys: keys, log: log, stop: stop}
-	if err := k.publish(); err != nil {
+	k := &Keys{log: log, stop: stop}
+	switch err := k.read(ctx, settings); {
+	case err != nil && db == nil:
 		stop()
 		return nil, err
+	case err != nil:
+		log.Error("issuer: no tokens are signed or accepted until the signing keys can be read", "error", err)
 	}
-	k.done.Go(func() { k.maintain(ctx, settings.ReadEvery) })
+	k.done.Go(func() { k.maintain(ctx, settings) })
 	return k, nil
+}
+
+// read reads the keys for the first time.
+func (k *Keys) read(ctx context.Context, settings signingkeys.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, firstRead)
+	defer cancel()
+	keys, err := signingkeys.Open(ctx, settings)
+	if err != nil {
+		return err
+	}
+	k.keys.Store(keys)
+	return k.publish(keys)
 }
 
 // SigningKeys are the settings of the issuer's keys, which are the same in all processes of one
@@ -95,16 +111,23 @@ func storageOf(cfg *config.Issuer, db *database.DB) (signingkeys.Storage, time.D
 }
 
 // maintain keeps the keys up to date until ctx ends.
-func (k *Keys) maintain(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+func (k *Keys) maintain(ctx context.Context, settings signingkeys.Config) {
 	for {
+		every := settings.ReadEvery
+		if k.keys.Load() == nil {
+			every = readFiles
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(every):
 		}
-		err := errors.Join(k.keys.Maintain(ctx), k.publish())
+		var err error
+		if keys := k.keys.Load(); keys == nil {
+			err = k.read(ctx, settings)
+		} else {
+			err = errors.Join(keys.Maintain(ctx), k.publish(keys))
+		}
 		if err != nil && ctx.Err() == nil {
 			k.log.Error("issuer: the signing keys are not up to date", "error", err)
 		}
@@ -113,8 +136,8 @@ func (k *Keys) maintain(ctx context.Context, every time.Duration) {
 
 // publish has the checks verify by the keys that are published now. Tokens that were verified
 // before are verified again where these have changed.
-func (k *Keys) publish() error {
-	document := k.keys.Public()
+func (k *Keys) publish(keys *signingkeys.Keys) error {
+	document := keys.Public()
 	if bytes.Equal(document, k.last) {
 		return nil
 	}
@@ -127,21 +150,55 @@ func (k *Keys) publish() error {
 }
 
 // Sign implements oauth.Signer.
-func (k *Keys) Sign(typ string, claims any) (string, error) { return k.keys.Sign(typ, claims) }
+func (k *Keys) Sign(typ string, claims any) (string, error) {
+	keys := k.keys.Load()
+	if keys == nil {
+		return "", errNotRead
+	}
+	return keys.Sign(typ, claims)
+}
 
 // SigningKey implements protocol.KeySet.
-func (k *Keys) SigningKey() (signingkeys.Key, error) { return k.keys.SigningKey() }
+func (k *Keys) SigningKey() (signingkeys.Key, error) {
+	keys := k.keys.Load()
+	if keys == nil {
+		return signingkeys.Key{}, errNotRead
+	}
+	return keys.SigningKey()
+}
 
-// Public is the JWKS document.
-func (k *Keys) Public() []byte { return k.keys.Public() }
+// Public is the JWKS document; nil until the keys were read.
+func (k *Keys) Public() []byte {
+	keys := k.keys.Load()
+	if keys == nil {
+		return nil
+	}
+	return keys.Public()
+}
+
+// age is that of the key that signs; zero for none.
+func (k *Keys) age() time.Duration {
+	keys := k.keys.Load()
+	if keys == nil {
+		return 0
+	}
+	return keys.Age()
+}
 
 // Find implements verifier.KeySource.
 func (k *Keys) Find(_ context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
-	return k.set.Load().Find(kid, hasKid, algorithm)
+	set := k.set.Load()
+	if set == nil {
+		return nil, errNotRead
+	}
+	return set.Find(kid, hasKid, algorithm)
 }
 
 // Contains implements verifier.KeySource.
-func (k *Keys) Contains(key *jwks.Key) bool { return k.set.Load().Contains(key) }
+func (k *Keys) Contains(key *jwks.Key) bool {
+	set := k.set.Load()
+	return set != nil && set.Contains(key)
+}
 
 // Close ends the maintenance.
 func (k *Keys) Close() error {

@@ -47,7 +47,7 @@ func NewMetrics(registry prometheus.Registerer) (*Metrics, error) {
 // age is that of the signing key in seconds.
 func (m *Metrics) age() float64 {
 	if keys := m.keys.Load(); keys != nil {
-		return keys.keys.Age().Seconds()
+		return keys.age().Seconds()
 	}
 	return 0
 }
