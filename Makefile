@@ -115,6 +115,7 @@ PROVE_central-scale  = -run '^TestCentralAtScale$$' ./e2e
 PROVE_store-failures = -race ./e2e/postgres
 PROVE_console-pages  = -race -run '^TestPages$$' ./e2e/console
 PROVE_lighthouse     = -run '^TestLighthouse$$' ./e2e/console
+PROVE_issuer-load    = -run '^TestIssuerUnderLoad$$' ./e2e
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
 
 # Lighthouse is large, and only its item needs it.

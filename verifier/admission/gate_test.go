@@ -238,7 +238,7 @@ func TestQueueTimeout(t *testing.T) {
 		}{
 			{t.Context, 200 * time.Millisecond},
 			{func() context.Context { return deadline(250 * time.Millisecond) }, 230 * time.Millisecond},
-			{func() context.Context { return deadline(time.Minute) }, 2 * time.Second},
+			{func() context.Context { return deadline(time.Minute) }, 900 * time.Millisecond},
 			{func() context.Context { return deadline(time.Millisecond) }, 0},
 			{func() context.Context { return cancelled }, 0},
 		} {
