@@ -27,14 +27,21 @@ type issuing struct {
 
 func startIssuer(t *testing.T, more string) *issuing {
 	t.Helper()
+	l := startIssuerOn(t, newBackend(t, socketDir(t)), more)
+	l.must("POST", "/users", `{"name": "alice", "scopes": ["items:read"], "password": "`+loginPassword+`"}`)
+	return l
+}
+
+// startIssuerOn is startIssuer with the records in the backend, without alice.
+func startIssuerOn(t *testing.T, b *backend, more string) *issuing {
+	t.Helper()
 	text := strings.Replace(consoleConfig, `admin: "unix`, `issuer: "unix://DIR/issuer.sock", admin: "unix`, 1) + `
 projects: {file: DIR/projects.jsonl}
 clients: {file: DIR/clients.jsonl}
 issuer: {url: "http://127.0.0.1:9195", keys_dir: DIR/signing-keys, cookie: token}
 ` + more
-	l := &issuing{console: startConsoleOn(t, text)}
+	l := &issuing{console: startConsoleIn(t, b, text)}
 	l.issuer = &http.Client{Transport: &http.Transport{DialContext: dialUnix(l.path("issuer.sock"))}}
-	l.must("POST", "/users", `{"name": "alice", "scopes": ["items:read"], "password": "`+loginPassword+`"}`)
 	return l
 }
 

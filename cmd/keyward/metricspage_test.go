@@ -60,7 +60,7 @@ type metricRow struct {
 
 // sameAs are metrics that the page does not repeat: it has `keyward_users_file_…`
 // for those that are named as the key file's.
-var sameAs = map[string]string{"keyward_users_file_": "keyward_key_file_", "keyward_revocations_file_": "keyward_key_file_"}
+var sameAs = map[string]string{"keyward_users_file_": "keyward_key_file_", "keyward_revocations_file_": "keyward_key_file_", "keyward_clients_file_": "keyward_key_file_"}
 
 // metricRows returns the rows of the page by the names of the metrics, and the
 // values of each label where the page has them first: later rows need not repeat them.
