@@ -111,7 +111,7 @@ var allowed = map[string][]string{
 	"engine/provider":              {"keyward/config", "keyward/manage/oidclogin", "keyward/manage/state", "keyward/reuse", "keyward/verifier/issuerhttp"},
 	"explain":                      {"keyward/authz", "keyward/chars"},
 	"manage/denials":               {"keyward/apikey", "keyward/authz", "keyward/explain"},
-	"manage/state":                 {"keyward/apikey", "keyward/authz", "keyward/manage/state/processlock", "keyward/store/postgres/database", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
+	"manage/state":                 {"keyward/apikey", "keyward/authz", "keyward/manage/state/processlock", "keyward/manage/state/successor", "keyward/store/postgres/database", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 	"manage/refusals":              {"keyward/authz", "keyward/store/audit"},
 	"manage/oauth":                 {"keyward/apikey", "keyward/authz", "keyward/manage", "keyward/manage/access", "keyward/manage/account", "keyward/manage/fault", "keyward/manage/state", "keyward/store", "keyward/store/audit", "keyward/store/oauth"},
 	"manage/oauth/loginapi":        {"keyward/authz", "keyward/manage/access", "keyward/manage/fault", "keyward/manage/gate", "keyward/manage/oauth", "keyward/manage/session", "keyward/verifier/strictjson"},
@@ -123,6 +123,7 @@ var allowed = map[string][]string{
 	"manage/oauth/pages":           {"keyward/config", "keyward/manage/console/page", "keyward/manage/fault", "keyward/manage/oauth", "keyward/manage/oauth/protocol"},
 	"manage/oauth/protocol":        {"github.com/luikyv/go-oidc/pkg/", "keyward/authz", "keyward/chars", "keyward/manage/access", "keyward/manage/fault", "keyward/manage/gate", "keyward/manage/oauth", "keyward/manage/session", "keyward/manage/signingkeys", "keyward/manage/state", "keyward/store", "keyward/store/oauth", "keyward/verifier/strictjson"},
 	"manage/state/processlock":     {"golang.org/x/sys/"},
+	"manage/state/successor":       {"keyward/authz"},
 }
 
 // forbidden are packages of the standard library that a package must not

@@ -34,7 +34,7 @@ func (g Grants) CreateWithCode(ctx context.Context, entry int64, grant Grant, co
 		err = g.begin(&grant, ttl)
 	}
 	if err == nil {
-		err = g.db.write(ctx, powerCut, func(tx *transaction) error {
+		err = g.db.writeTogether(ctx, func(tx *transaction) error {
 			if err := tx.addGrant(grant); err != nil {
 				return err
 			}
@@ -103,7 +103,7 @@ func (g Grants) Redeem(ctx context.Context, token authz.Secret, r Redemption) (g
 	if err != nil {
 		return Grant{}, authz.Secret{}, fmt.Errorf("redeeming an authorization code: %w", err)
 	}
-	err = g.db.write(ctx, powerCut, func(tx *transaction) error {
+	err = g.db.writeTogether(ctx, func(tx *transaction) error {
 		now := toTime(toMillis(g.db.now()))
 		var code AuthorizationCode
 		var err error

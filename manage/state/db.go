@@ -30,6 +30,7 @@ type DB struct {
 	now     func() time.Time
 	rand    io.Reader
 	writing chan struct{} // holds one element while a change is made
+	waiting chan *together
 	settle  time.Duration // how long it is asked whether a change was made
 	storage storage
 
@@ -37,7 +38,7 @@ type DB struct {
 }
 
 func newDB(idle, longest time.Duration, now func() time.Time, random io.Reader) *DB {
-	db := &DB{now: now, rand: random, writing: make(chan struct{}, 1), settle: settleTimeout}
+	db := &DB{now: now, rand: random, writing: make(chan struct{}, 1), waiting: make(chan *together, maxTogether), settle: settleTimeout}
 	if db.now == nil {
 		db.now = time.Now
 	}

@@ -65,7 +65,7 @@ func (g Grants) create(ctx context.Context, entry int64, grant Grant, ttl time.D
 	if err := g.begin(&grant, ttl); err != nil {
 		return Grant{}, authz.Secret{}, err
 	}
-	err = g.db.write(ctx, powerCut, func(tx *transaction) error {
+	err = g.db.writeTogether(ctx, func(tx *transaction) error {
 		if err := tx.addGrant(grant); err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func (g Grants) list(ctx context.Context, user string) ([]Grant, error) {
 
 // End ends a grant with its refresh tokens. One that has ended is not an error.
 func (g Grants) End(ctx context.Context, entry int64, id string) error {
-	err := g.db.write(ctx, powerCut, func(tx *transaction) error {
+	err := g.db.writeTogether(ctx, func(tx *transaction) error {
 		if err := tx.endGrants(`id = ?1`, id); err != nil {
 			return err
 		}

@@ -180,19 +180,6 @@ func testTabs(t *testing.T, newPlace newPlace) {
 	}
 }
 
-// TestSuccessor: a successor can be read with the token before it alone.
-func TestSuccessor(t *testing.T) {
-	first, second := authz.NewSecret("kwt_1"), authz.NewSecret("kwt_2")
-	sealed, err := sealSuccessor(first, second)
-	want(t, "seal", err, nil)
-	if next, err := openSuccessor(first, sealed); err != nil || next != second {
-		t.Errorf("%v, %v", next, err)
-	}
-	if _, err := openSuccessor(second, sealed); !errors.Is(err, errSuccessor) {
-		t.Errorf("under another token: %v", err)
-	}
-}
-
 // TestManyGrants: a user's further login ends the grant that is oldest, and none of others.
 func TestManyGrants(t *testing.T) {
 	clock := newClock()

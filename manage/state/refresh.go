@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/manage/state/successor"
 )
 
 // refreshLeeway is how long after its first use a refresh token gives its successor again: a
@@ -90,7 +91,7 @@ func (g Grants) Rotate(ctx context.Context, token authz.Secret, client string, t
 	}
 	var grant Grant
 	var next authz.Secret
-	err := g.db.write(ctx, powerCut, func(tx *transaction) error {
+	err := g.db.writeTogether(ctx, func(tx *transaction) error {
 		r, err := scanRefresh(tx.row(selectRefresh, hash))
 		now := toTime(toMillis(g.db.now()))
 		switch {
@@ -124,7 +125,7 @@ func (tx *transaction) again(token authz.Secret, r *refresh, now time.Time) (aut
 	if now.Sub(toTime(r.used.Int64)) > refreshLeeway {
 		return authz.Secret{}, ErrRefreshReused
 	}
-	next, err := openSuccessor(token, r.successor)
+	next, err := successor.Open(token, r.successor)
 	if err != nil {
 		return authz.Secret{}, err
 	}
@@ -145,7 +146,7 @@ func (tx *transaction) replace(db *DB, token authz.Secret, hash []byte, grant Gr
 	if err != nil {
 		return authz.Secret{}, err
 	}
-	sealed, err := sealSuccessor(token, next)
+	sealed, err := successor.Seal(token, next)
 	if err != nil {
 		return authz.Secret{}, err
 	}

@@ -1,4 +1,5 @@
-package state
+// Package successor encrypts the refresh token that follows another under that one alone.
+package successor
 
 import (
 	"crypto/aes"
@@ -12,18 +13,19 @@ import (
 
 var errSuccessor = errors.New("a refresh token's successor cannot be decrypted")
 
-// sealSuccessor encrypts the next token so that the token before it is needed to read it. The
+// Seal encrypts the next token so that the token before it is needed to read it. The
 // key is of that token alone, whose 256 random bits encrypt one text: no nonce is used twice.
-func sealSuccessor(token, next authz.Secret) ([]byte, error) {
-	aead, err := successorCipher(token)
+func Seal(token, next authz.Secret) ([]byte, error) {
+	aead, err := cipherOf(token)
 	if err != nil {
 		return nil, err
 	}
 	return aead.Seal(nil, make([]byte, aead.NonceSize()), []byte(next.Reveal()), nil), nil
 }
 
-func openSuccessor(token authz.Secret, sealed []byte) (authz.Secret, error) {
-	aead, err := successorCipher(token)
+// Open returns the next token; the error does not say why it cannot.
+func Open(token authz.Secret, sealed []byte) (authz.Secret, error) {
+	aead, err := cipherOf(token)
 	if err != nil {
 		return authz.Secret{}, err
 	}
@@ -34,8 +36,8 @@ func openSuccessor(token authz.Secret, sealed []byte) (authz.Secret, error) {
 	return authz.NewSecret(string(text)), nil
 }
 
-// successorCipher is AES-256-GCM under a key derived from the token (RFC 5869).
-func successorCipher(token authz.Secret) (cipher.AEAD, error) {
+// cipherOf is AES-256-GCM under a key derived from the token (RFC 5869).
+func cipherOf(token authz.Secret) (cipher.AEAD, error) {
 	key, err := hkdf.Key(sha256.New, []byte(token.Reveal()), nil, "keyward refresh token successor", 32)
 	if err != nil {
 		return nil, err
