@@ -1,7 +1,7 @@
 # README.md explains the targets. They need Go. `run` and `test` also need Python 3 with
 # pip, because Envoy comes from a PyPI package. `test` also needs a C compiler for the race
-# detector, npm for axe-core and an OpenID provider, and curl, nginx, HAProxy, Redis, Postgres,
-# Prometheus, buildah and Chromium, which it installs if it may.
+# detector, npm for axe-core, an OpenID provider and a client, and curl, nginx, HAProxy, Redis,
+# Postgres, Prometheus, buildah and Chromium, which it installs if it may.
 
 # The linters are tools of a separate module, because its go.sum is several times as long as
 # Keyward's. actionlint does not compile with the YAML library that golangci-lint needs.
@@ -38,7 +38,7 @@ run: build
 # because its package would start a server.
 PROGRAMS   = curl nginx haproxy redis-server buildah pgbouncer chromium
 PROMETHEUS = .cache/prometheus
-NPM        = axe-core@4.14.1 oidc-provider@9.13.3
+NPM        = axe-core@4.14.1 oidc-provider@9.13.3 openid-client@6.9.0
 
 # The tests with the real programs run alone, because Envoy gives Keyward only a quarter of
 # a second to answer. They run each time, because go test does not know that they depend on
@@ -54,7 +54,7 @@ NPM        = axe-core@4.14.1 oidc-provider@9.13.3
 RACE    = GORACE='atexit_sleep_ms=20' CGO_ENABLED=1 go test -race -vet=off
 RELEASED = CGO_ENABLED=0 go test -trimpath -vet=off
 SLOWEST = keyward/cmd/keyward keyward/server keyward/manage
-E2E     = keyward/e2e keyward/e2e/console keyward/e2e/oidclogin keyward/e2e/postgres
+E2E     = keyward/e2e keyward/e2e/console keyward/e2e/oauthclients keyward/e2e/oidclogin keyward/e2e/postgres
 
 test: programs
 	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x $(E2E:%=-e %) $(SLOWEST:%=-e %))
