@@ -22,8 +22,16 @@ type Application struct {
 }
 
 // Applications returns the clients that the actor's user has allowed something, by name: those
-// whose consent is remembered, and those that have tokens.
+// whose consent is remembered, and those that have tokens. What an earlier user of the name has
+// allowed is not among them, nor are tokens that ended with the user's.
 func (s *Service) Applications(ctx context.Context, a access.Actor) ([]Application, error) {
+	user, err := s.Records.Users.Get(ctx, a.User())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, unavailable(err)
+	}
 	consents, err := s.Consents.List(ctx, a.User())
 	if err != nil {
 		return nil, unavailable(err)
@@ -50,10 +58,12 @@ func (s *Service) Applications(ctx context.Context, a access.Actor) ([]Applicati
 		return found
 	}
 	for _, c := range consents {
-		application(c.Client, c.Given, c.Scopes)
+		if givenBy(&c, &user) {
+			application(c.Client, c.Given, c.Scopes)
+		}
 	}
 	for _, g := range grants {
-		if g.Client != oauth.LoginClient {
+		if g.Client != oauth.LoginClient && g.Gen == user.Gen {
 			found := application(g.Client, g.Began, g.Scopes)
 			found.Until = store.Latest(found.Until, g.Expires)
 		}
