@@ -90,13 +90,17 @@ func (s *Service) named(ctx context.Context, byID map[string]*Application) ([]Ap
 }
 
 // Withdraw ends what the actor has allowed a client: the consent, and all tokens that came
-// of it.
+// of it. The tokens are listed after the consent has ended, so that those of a request that
+// had just found it are among them.
 func (s *Service) Withdraw(ctx context.Context, a access.Actor, client string) error {
+	err := s.record(ctx, a, audit.ConsentWithdraw, client, func(seq int64) error { return s.Consents.Withdraw(ctx, seq, a.User(), client) })
+	if err != nil {
+		return err
+	}
 	grants, err := s.Grants.List(ctx, a.User())
 	if err != nil {
 		return unavailable(err)
 	}
-	err = s.record(ctx, a, audit.ConsentWithdraw, client, func(seq int64) error { return s.Consents.Withdraw(ctx, seq, a.User(), client) })
 	for i := range grants {
 		if err == nil && grants[i].Client == client {
 			err = s.end(ctx, a.Call(), &grants[i], "The user has withdrawn the consent")

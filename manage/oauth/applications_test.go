@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"keyward/manage/fault"
 	"keyward/manage/registry"
 	"keyward/store"
+	"keyward/store/audit"
 	"keyward/store/oauth"
 )
 
@@ -143,6 +145,34 @@ func TestWithdraw(t *testing.T) {
 		}
 	}
 	f.want("again", f.Withdraw(t.Context(), alice, shop.ID), "")
+}
+
+// meanwhile is an audit log before whose next change something else happens.
+type meanwhile struct {
+	store.AuditLog
+	before func()
+}
+
+// Change implements store.AuditLog.
+func (m meanwhile) Change(ctx context.Context, e *audit.Entry, change func(seq int64) error) error {
+	m.before()
+	return m.AuditLog.Change(ctx, e, change)
+}
+
+// TestWithdrawnMeanwhile: a code of a request that found the consent right before it was
+// withdrawn gets nothing.
+func TestWithdrawnMeanwhile(t *testing.T) {
+	f := newFixture(t)
+	shop, alice := f.client("Shop", "read"), f.session("alice")
+	f.pass(time.Minute)
+	f.want("a consent", f.Consent(t.Context(), alice, shop, []string{"read"}), "")
+	log := f.Records.Audit
+	var code authz.Secret
+	f.Records.Audit = meanwhile{log, func() { code = f.code("alice", shop, "read") }}
+	f.want("withdraw", f.Withdraw(t.Context(), alice, shop.ID), "")
+	f.Records.Audit = log
+	_, err := f.Redeem(t.Context(), call, code, shop)
+	f.want("a code of meanwhile", err, fault.NotFound)
 }
 
 // TestRemembered: a consent is for its scopes and its user. A user of the same name who was
