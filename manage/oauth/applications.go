@@ -22,8 +22,16 @@ type Application struct {
 }
 
 // Applications returns the clients that the actor's user has allowed something, by name: those
-// whose consent is remembered, and those that have tokens.
+// whose consent is remembered, and those that have tokens. What an earlier user of the name has
+// allowed is not among them, nor are tokens that ended with the user's.
 func (s *Service) Applications(ctx context.Context, a access.Actor) ([]Application, error) {
+	user, err := s.Records.Users.Get(ctx, a.User())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, unavailable(err)
+	}
 	consents, err := s.Consents.List(ctx, a.User())
 	if err != nil {
 		return nil, unavailable(err)
@@ -50,10 +58,12 @@ func (s *Service) Applications(ctx context.Context, a access.Actor) ([]Applicati
 		return found
 	}
 	for _, c := range consents {
-		application(c.Client, c.Given, c.Scopes)
+		if givenBy(&c, &user) {
+			application(c.Client, c.Given, c.Scopes)
+		}
 	}
 	for _, g := range grants {
-		if g.Client != oauth.LoginClient {
+		if g.Client != oauth.LoginClient && g.Gen == user.Gen {
 			found := application(g.Client, g.Began, g.Scopes)
 			found.Until = store.Latest(found.Until, g.Expires)
 		}
@@ -80,13 +90,17 @@ func (s *Service) named(ctx context.Context, byID map[string]*Application) ([]Ap
 }
 
 // Withdraw ends what the actor has allowed a client: the consent, and all tokens that came
-// of it.
+// of it. The tokens are listed after the consent has ended, so that those of a request that
+// had just found it are among them.
 func (s *Service) Withdraw(ctx context.Context, a access.Actor, client string) error {
+	err := s.record(ctx, a, audit.ConsentWithdraw, client, func(seq int64) error { return s.Consents.Withdraw(ctx, seq, a.User(), client) })
+	if err != nil {
+		return err
+	}
 	grants, err := s.Grants.List(ctx, a.User())
 	if err != nil {
 		return unavailable(err)
 	}
-	err = s.record(ctx, a, audit.ConsentWithdraw, client, func(seq int64) error { return s.Consents.Withdraw(ctx, seq, a.User(), client) })
 	for i := range grants {
 		if err == nil && grants[i].Client == client {
 			err = s.end(ctx, a.Call(), &grants[i], "The user has withdrawn the consent")

@@ -170,10 +170,15 @@ func (s *Service) consentOf(ctx context.Context, user *store.UserRecord, client 
 		return nil, nil
 	case err != nil:
 		return nil, unavailable(err)
-	case !consent.Given.After(user.Created) || !consent.Given.After(user.EndedAt()): // of an earlier user of the name
+	case !givenBy(&consent, user):
 		return nil, nil
 	}
 	return &consent, nil
+}
+
+// givenBy reports whether a consent is the user's, and not that of an earlier user of the name.
+func givenBy(c *state.Consent, user *store.UserRecord) bool {
+	return c.Given.After(user.Created) && c.Given.After(user.EndedAt())
 }
 
 // ConsentedSince is when the user last allowed the client something; zero for never.

@@ -91,7 +91,7 @@ func newFixture(t *testing.T) *fixture {
 		return authz.NewSecret(testHash), nil
 	}
 	f.Service = New(Config{
-		Records: records, Accounts: account.New(account.Config{Records: records, State: db, CheckPassword: check}), Grants: db.Grants, Signer: f,
+		Records: records, Accounts: account.New(account.Config{Records: records, State: db, CheckPassword: check}), Grants: db.Grants, Consents: db.Consents, Signer: f,
 		Issuer: "https://api.example.com", Audience: "api", AccessTTL: time.Hour, RefreshTTL: 30 * 24 * time.Hour, Now: f.now, Reused: func() { f.reused++ }, Issued: func(grant string) { f.issued = append(f.issued, grant) },
 	})
 	f.user("alice", "read", "keyward:self", "write")
@@ -106,12 +106,13 @@ func (f *fixture) files() (manage.Stores, *state.DB) {
 	users := filestore.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")})
 	keys := filestore.NewKeyFile(filestore.KeyFileConfig{Path: filepath.Join(dir, "keys.jsonl"), Hasher: server.Hasher, Now: f.now})
 	revocations := filestore.NewRevocationFile(filestore.RevocationFileConfig{Path: filepath.Join(dir, "revocations.jsonl")})
-	db, err := state.Open(f.Context(), state.Config{Path: filepath.Join(dir, "keyward.db"), Now: f.now})
+	clients := filestore.NewClientFile(filestore.ClientFileConfig{Path: filepath.Join(dir, "clients.jsonl"), Hasher: server.Hasher})
+	db, err := state.Open(f.Context(), state.Config{Path: filepath.Join(dir, "keyward.db"), SessionIdle: 8 * time.Hour, SessionMax: 8 * time.Hour, Now: f.now})
 	f.want("the state", err, "")
 	f.Cleanup(func() { _ = db.Close() })
 	return manage.Stores{
 		Keys: keys, KeyEditor: keys.Editor(log), Users: users, UserEditor: users.Editor(log), Audit: log,
-		Revocations: revocations, RevocationEditor: revocations.Editor(log),
+		Revocations: revocations, RevocationEditor: revocations.Editor(log), ClientReader: clients, ClientEditor: clients.Editor(log),
 	}, db
 }
 
@@ -122,7 +123,7 @@ func (f *fixture) database() (manage.Stores, *state.DB) {
 	f.want("the database", err, "")
 	f.Cleanup(db.Close)
 	all := postgres.New(postgres.Config{DB: db, Now: f.now})
-	return manage.StoresOf(all, all.Audit()), state.OpenShared(state.SharedConfig{Database: db, Now: f.now})
+	return manage.StoresOf(all, all.Audit()), state.OpenShared(state.SharedConfig{Database: db, SessionIdle: 8 * time.Hour, SessionMax: 8 * time.Hour, Now: f.now})
 }
 
 func (f *fixture) user(name string, scopes ...string) {

@@ -152,6 +152,24 @@ func testRefreshRefused(t *testing.T, newPlace newPlace) {
 	want(t, "end", db.Grants.End(t.Context(), 0, other.ID), nil)
 }
 
+// TestRefreshByAnotherClock: a token that was used is reuse by a clock that has gone back
+// further than the leeway, and not by one that differs a little.
+func TestRefreshByAnotherClock(t *testing.T) { onEach(t, testRefreshByAnotherClock) }
+
+func testRefreshByAnotherClock(t *testing.T, newPlace newPlace) {
+	clock := newClock()
+	f := newFamily(t, newPlace(t).open(t, clock), clock)
+	clock.advance(time.Hour)
+	second := f.next(f.token)
+	clock.advance(-refreshLeeway)
+	if again := f.next(f.token); again != second {
+		t.Error("by a clock that is a little behind it has another successor")
+	}
+	clock.advance(-time.Millisecond)
+	_, err := f.rotate(f.token)
+	want(t, "by a clock that went back", err, ErrRefreshReused)
+}
+
 // TestTabs: of calls with one token at the same time, in two processes, all get the same
 // successor.
 func TestTabs(t *testing.T) { onEach(t, testTabs) }

@@ -120,9 +120,11 @@ func (g Grants) Rotate(ctx context.Context, token authz.Secret, client string, t
 	return grant, next, nil
 }
 
-// again returns the successor that a used token already has, if that may be asked for.
+// again returns the successor that a used token already has, if that may be asked for. By a
+// clock that has gone back since, further than the leeway, it may not: how long ago the token
+// was used is not known then.
 func (tx *transaction) again(token authz.Secret, r *refresh, now time.Time) (authz.Secret, error) {
-	if now.Sub(toTime(r.used.Int64)) > refreshLeeway {
+	if now.Sub(toTime(r.used.Int64)).Abs() > refreshLeeway {
 		return authz.Secret{}, ErrRefreshReused
 	}
 	next, err := successor.Open(token, r.successor)

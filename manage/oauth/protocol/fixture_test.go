@@ -67,6 +67,7 @@ type issuer struct {
 	passed  atomic.Int64
 	waits   []func(context.Context) error
 	admin   access.Actor
+	denial  *protocol.Denial // of every secret of a client; nil: it is verified
 
 	// Clients of each kind, and a user alice who has the scopes read and write.
 	web, other, machine, app client
@@ -165,6 +166,9 @@ func (f *issuer) config(keys *signingkeys.Keys, clients *keyindex.Clients) proto
 	return protocol.Config{
 		Service: f.service, Keys: keys, Pages: pages.New(site), Gate: gate.New(), Origin: session.Origin{Public: testIssuer}, CallOf: call,
 		Check: func(hr *http.Request, _ string, secret authz.Secret, v authz.Verifier) *protocol.Denial {
+			if f.denial != nil {
+				return f.denial
+			}
 			_, err := v.Verify(hr.Context(), &authz.Credential{Scheme: authz.SchemeBearer, Secret: secret}, f.now())
 			if denied, is := errors.AsType[*authz.CredentialError](err); is {
 				return &protocol.Denial{Reason: denied.Reason}

@@ -232,7 +232,23 @@ func (p *Protocol) token(w http.ResponseWriter, hr *http.Request) {
 	if x.form.Get("grant_type") != "client_credentials" && x.form.Get("grant_type") != "refresh_token" {
 		x.form.Del("scope") // a code has its scopes (section 4.1.3)
 	}
+	if x.form.Has("scope") {
+		x.form.Set("scope", eachOnce(x.form.Get("scope")))
+	}
 	p.answer(w, hr, x)
+}
+
+// eachOnce returns the scopes without those that are there before: the library would sign
+// each as often as it is sent.
+func eachOnce(scopes string) string {
+	var kept []string
+	seen := map[string]bool{}
+	for scope := range strings.FieldsSeq(scopes) {
+		if !seen[scope] {
+			kept, seen[scope] = append(kept, scope), true
+		}
+	}
+	return strings.Join(kept, " ")
 }
 
 // revoke answers the revocation endpoint (RFC 7009).
