@@ -57,7 +57,7 @@ func Open(next, old *reuse.Generation, cfg *config.Config, p Parts) (*Issuer, er
 	p.Accounts.Logins = p.State.IssuerSessions
 	return &Issuer{Keys: keys, Settings: cfg.Issuer, Clients: p.Clients, Service: oauth.New(oauth.Config{
 		Records: p.Records, Accounts: account.New(p.Accounts), Grants: p.State.Grants, Consents: p.State.Consents, Signer: keys, Issuer: cfg.Issuer.URL, Audience: cfg.Issuer.TokenAudience(),
-		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL, Issued: p.Metrics.countIssued, Reused: p.Metrics.countReuse,
+		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL, LongestTTL: config.MaxAccessTTL, Issued: p.Metrics.countIssued, Reused: p.Metrics.countReuse,
 	})}, nil
 }
 

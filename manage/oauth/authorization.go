@@ -145,7 +145,7 @@ func (s *Service) EndGrant(ctx context.Context, call access.Call, id, client str
 
 // EndClientToken ends a token that a client got for itself.
 func (s *Service) EndClientToken(ctx context.Context, call access.Call, sid, client string) error {
-	return s.Records.EndTokens(ctx, access.LoginActor(client, call), sid, s.Now().Add(s.AccessTTL), "The client has revoked the token")
+	return s.Records.EndTokens(ctx, access.LoginActor(client, call), sid, s.Now().Add(s.LongestTTL), "The client has revoked the token")
 }
 
 // Consented reports whether the user has allowed the client these scopes before, and is not

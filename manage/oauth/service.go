@@ -26,6 +26,9 @@ type Config struct {
 	Issuer, Audience string
 	// AccessTTL and RefreshTTL are how long a token is valid.
 	AccessTTL, RefreshTTL time.Duration
+	// LongestTTL is how long an access token is valid at most that was signed by an earlier
+	// configuration: what ends a grant ends it, too. Zero: AccessTTL.
+	LongestTTL time.Duration
 	Now                   func() time.Time // nil: time.Now
 	// Issued is called for each access token, with the grant that it is for: login, or one of
 	// oauth.Grants; nil: nothing is.
@@ -44,6 +47,7 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.LongestTTL = max(cfg.LongestTTL, cfg.AccessTTL)
 	if cfg.Issued == nil {
 		cfg.Issued = func(string) {}
 	}
@@ -142,7 +146,7 @@ func (s *Service) Logout(ctx context.Context, call access.Call, token authz.Secr
 // end ends a grant: first its access tokens, by a revocation that all checks follow. A process
 // that dies in between is asked again, since the refresh tokens are still there.
 func (s *Service) end(ctx context.Context, call access.Call, g *state.Grant, reason string) error {
-	until := s.Now().Add(s.AccessTTL)
+	until := s.Now().Add(s.LongestTTL)
 	if err := s.Records.EndTokens(ctx, access.LoginActor(g.User, call), g.ID, until, reason); err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func newFixture(t *testing.T) *fixture {
 	}
 	f.Service = New(Config{
 		Records: records, Accounts: account.New(account.Config{Records: records, State: db, CheckPassword: check}), Grants: db.Grants, Consents: db.Consents, Signer: f,
-		Issuer: "https://api.example.com", Audience: "api", AccessTTL: time.Hour, RefreshTTL: 30 * 24 * time.Hour, Now: f.now, Reused: func() { f.reused++ }, Issued: func(grant string) { f.issued = append(f.issued, grant) },
+		Issuer: "https://api.example.com", Audience: "api", AccessTTL: time.Hour, RefreshTTL: 30 * 24 * time.Hour, LongestTTL: 24 * time.Hour, Now: f.now, Reused: func() { f.reused++ }, Issued: func(grant string) { f.issued = append(f.issued, grant) },
 	})
 	f.user("alice", "read", "keyward:self", "write")
 	return f
@@ -231,7 +231,7 @@ func TestRefresh(t *testing.T) {
 	third, err := f.refresh(first.Refresh)
 	f.want("reuse", err, fault.NotFound)
 	ended := f.revoked()
-	if len(ended) != 1 || ended[0].SessionID != f.claims(first)["sid"] || !ended[0].Until.Equal(f.now().Add(time.Hour)) || f.reused != 1 || !third.Access.Empty() {
+	if len(ended) != 1 || ended[0].SessionID != f.claims(first)["sid"] || !ended[0].Until.Equal(f.now().Add(24*time.Hour)) || f.reused != 1 || !third.Access.Empty() {
 		t.Errorf("%+v, %d times", ended, f.reused)
 	}
 	_, err = f.refresh(second.Refresh)
