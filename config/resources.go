@@ -30,6 +30,9 @@ func (d *decoder) resourceMetadata(v strictyaml.Value, cfg *Config) {
 		return
 	}
 	if len(api.AuthorizationServers) == 0 {
+		if cfg.OwnIssuer() && strings.HasPrefix(cfg.Issuer.URL, "https://") {
+			api.AuthorizationServers = append(api.AuthorizationServers, cfg.Issuer.URL)
+		}
 		for i := range cfg.JWT {
 			if issuer := cfg.JWT[i].Issuer; strings.HasPrefix(issuer, "https://") && validAuthorizationServer(issuer) == nil {
 				api.AuthorizationServers = append(api.AuthorizationServers, issuer)
@@ -37,12 +40,16 @@ func (d *decoder) resourceMetadata(v strictyaml.Value, cfg *Config) {
 		}
 	}
 	if len(api.AuthorizationServers) == 0 {
-		d.Report(v.Line, "%s: authorization_servers are needed: no issuer of jwt is an https URL", v.Name)
+		d.Report(v.Line, "%s: authorization_servers are needed: neither issuer.url nor an issuer of jwt is an https URL", v.Name)
 	}
 	if !cfg.Sources.Schemes.Contains(authz.SchemeBearer) {
 		d.Report(v.Line, "%s: clients send tokens as credentials.bearer, which is off", v.Name)
 	}
 }
+
+// Resources are the identifiers of the protected resources (RFC 9728), for which clients ask
+// for tokens.
+func (c *Config) Resources() []string { return c.ResourceMetadata.Identifiers(c.ResourceDocuments) }
 
 // apiOrigin reads an origin whose host is one that requests can have, since
 // challenges quote it.

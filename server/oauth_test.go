@@ -261,3 +261,31 @@ jwt: [{issuer: "http://127.0.0.1:9195", audiences: ["http://127.0.0.1:9195"], jw
 		return nil
 	})
 }
+
+// TestTokenOfResource: a client that found a protected resource by its metadata (RFC 9728) gets
+// a token for it (RFC 8707), and none for a resource that the API does not have.
+func TestTokenOfResource(t *testing.T) {
+	l := startIssuer(t, `resource_metadata: {url: "https://api.example.com", authorization_servers: ["https://id.example.com"]}
+routes: [{path: /items, scopes: ["items:read"], resource_metadata: true}, {path: /other}]
+`)
+	c := l.oauthClient(`{"name": "Agent", "scopes": ["items:read"], "grants": ["client_credentials"]}`)
+	form := url.Values{"client_id": {c.id}, "client_secret": {c.secret}, "grant_type": {"client_credentials"}}
+	for resource, ok := range map[string]bool{
+		"https://api.example.com/items": true, "https://api.example.com": true, "https://api.example.com/": true, "http://127.0.0.1:9195": true,
+		"https://api.example.com/none": false, "https://evil.example/items": false, "": false,
+	} {
+		form.Set("resource", resource)
+		a, tokens := l.form("/oauth/token", form)
+		if !ok {
+			if a.status != 400 || tokens["error"] != "invalid_target" {
+				t.Errorf("%s: %d %s", resource, a.status, a.body)
+			}
+			continue
+		}
+		if a.status != 200 {
+			t.Errorf("%s: %d %s", resource, a.status, a.body)
+			continue
+		}
+		l.wants(resource, tokens["access_token"].(string), 200)
+	}
+}

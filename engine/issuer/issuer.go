@@ -29,6 +29,8 @@ type Issuer struct {
 	// Verifier is that of the checks' tokens, and Clients are those that they know.
 	Verifier authz.Verifier
 	Clients  *keyindex.Clients
+
+	resources []string // of the API, beside the audience
 }
 
 // Parts are what an Issuer works on.
@@ -55,7 +57,7 @@ func Open(next, old *reuse.Generation, cfg *config.Config, p Parts) (*Issuer, er
 	}
 	p.Metrics.follow(keys)
 	p.Accounts.Logins = p.State.IssuerSessions
-	return &Issuer{Keys: keys, Settings: cfg.Issuer, Clients: p.Clients, Service: oauth.New(oauth.Config{
+	return &Issuer{Keys: keys, Settings: cfg.Issuer, Clients: p.Clients, resources: cfg.Resources(), Service: oauth.New(oauth.Config{
 		Records: p.Records, Accounts: account.New(p.Accounts), Grants: p.State.Grants, Consents: p.State.Consents, Signer: keys, Issuer: cfg.Issuer.URL, Audience: cfg.Issuer.TokenAudience(),
 		AccessTTL: cfg.Issuer.AccessTTL, RefreshTTL: cfg.Issuer.RefreshTTL, LongestTTL: config.MaxAccessTTL, Issued: p.Metrics.countIssued, Reused: p.Metrics.countReuse,
 	})}, nil
@@ -67,15 +69,18 @@ func (i *Issuer) CheckToken(ctx context.Context, token authz.Secret) (*authz.Pri
 }
 
 // Resources are what its tokens may be asked for (RFC 8707).
-func (i *Issuer) Resources() []string { return []string{i.Settings.TokenAudience()} }
+func (i *Issuer) Resources() []string {
+	return append([]string{i.Settings.TokenAudience()}, i.resources...)
+}
 
 // ownLeeway is by how much the clocks of the machines that share the keys may differ.
 const ownLeeway = 30 * time.Second
 
 // Rules are what the checks accept its tokens by; they are equal if that is the same.
 type Rules struct {
-	settings config.Issuer
-	keys     *Keys
+	settings  config.Issuer
+	resources []string
+	keys      *Keys
 }
 
 // Rules returns them; of no issuer, the zero Rules.
@@ -83,14 +88,14 @@ func (i *Issuer) Rules() Rules {
 	if i == nil {
 		return Rules{}
 	}
-	return Rules{i.Settings, i.Keys}
+	return Rules{i.Settings, i.resources, i.Keys}
 }
 
 // Tokens are its tokens, for the verifier of JWTs. Those of a configuration before, with a
 // longer life, are accepted too.
 func (i *Issuer) Tokens() verifier.JWTIssuer {
 	return verifier.JWTIssuer{
-		Name: "issuer", AuthMethod: authz.AuthMethodOAuth, Issuer: i.Settings.URL, Audiences: []string{i.Settings.TokenAudience()}, Algorithms: config.IssuerAlgorithms(),
+		Name: "issuer", AuthMethod: authz.AuthMethodOAuth, Issuer: i.Settings.URL, Audiences: i.Resources(), Algorithms: config.IssuerAlgorithms(),
 		Keys: i.Keys, Leeway: ownLeeway, MaxLifetime: config.MaxAccessTTL + time.Second, Users: true, Own: true,
 	}
 }

@@ -77,6 +77,16 @@ func (a *API) Describe(rules []policy.Rule, defaultRoute *authz.Route) Documents
 	return documents
 }
 
+// Identifiers are those of the resources that have a document, in order.
+func (a *API) Identifiers(documents Documents) []string {
+	var all []string
+	for path := range documents {
+		all = append(all, a.URL+strings.TrimPrefix(path, wellKnown))
+	}
+	slices.Sort(all)
+	return all
+}
+
 // Problem returns why the rule cannot be a resource of its own; nil if it can.
 func (a *API) Problem(rule *policy.Rule) error {
 	switch {
