@@ -3,6 +3,7 @@ package oauthclients
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -10,9 +11,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"keyward/e2e/stack"
 	"keyward/e2e/testbin"
+	"keyward/internal/eventually"
 )
 
 // keyward is the program.
@@ -41,13 +44,13 @@ projects: {file: projects.jsonl}
 revocations: {file: revocations.jsonl}
 audit: {file: audit.jsonl}
 state: {file: keyward.db}
-issuer: {url: %q, publish_before: 1m}
+issuer: {url: %q, publish_before: 1m, access_token_ttl: %s}
 routes: [{path: /items, scopes: ["items:read"]}]
 `
 
 // prepare makes the directory of a Keyward with the user alice, and reads the file of Envoy
-// that has the issuer's endpoints.
-func prepare(t *testing.T) *site {
+// that has the issuer's endpoints. ttl is how long an access token is valid.
+func prepare(t *testing.T, ttl time.Duration) *site {
 	t.Helper()
 	ports, err := stack.FreePorts()
 	if err != nil {
@@ -58,7 +61,7 @@ func prepare(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	s := &site{t: t, dir: t.TempDir(), ports: ports, envoy: envoy}
-	s.write("keyward.yaml", fmt.Sprintf(siteConfig, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Issuer), s.issuer()))
+	s.write("keyward.yaml", fmt.Sprintf(siteConfig, stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin), stack.Address(ports.Issuer), s.issuer(), ttl))
 	s.run("", "key", "create", "--name", "first")
 	s.run(password, "user", "set", alice, "--scope", "items:read")
 	return s
@@ -108,6 +111,34 @@ func (s *site) run(stdin string, args ...string) string {
 		s.t.Fatalf("keyward %q: %v: %s", args, err, stderr.String())
 	}
 	return string(out)
+}
+
+// until waits until what was changed by a command is in force.
+func (s *site) until(what string, want int, ask func() int) {
+	s.t.Helper()
+	eventually.Succeeds(s.t, func() error {
+		if got := ask(); got != want {
+			return fmt.Errorf("%s: %d, want %d", what, got, want)
+		}
+		return nil
+	})
+}
+
+// metric returns the value of one of Keyward's metrics, with its labels; "" for none.
+func (s *site) metric(name string) string {
+	s.t.Helper()
+	answer, err := http.Get("http://" + stack.Address(s.ports.Admin) + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(text), "\n"+name+" ")
+	value, _, _ := strings.Cut(after, "\n")
+	return value
 }
 
 // client makes an OAuth client, and returns its id and its secret, "" for a public one.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"keyward/e2e/stack"
 	"keyward/internal/browser"
@@ -56,7 +57,7 @@ const anyPort = "http://127.0.0.1/callback"
 // startIssuer starts Keyward with clients of each method.
 func startIssuer(t *testing.T) *server {
 	t.Helper()
-	s := prepare(t)
+	s := prepare(t, time.Hour)
 	made := &server{issuer: s.issuer(), api: s.issuer() + "/items", redirect: startApplication(t), clients: map[string][2]string{}, login: loginToKeyward}
 	for _, method := range []string{"client_secret_basic", "client_secret_post", "none"} {
 		args := []string{"--grant", "authorization_code", "--grant", "refresh_token"}

@@ -80,6 +80,15 @@ func (c *EnvoyConfig) AddCluster(cluster map[string]any) {
 	resources["clusters"] = append(resources["clusters"].([]any), cluster)
 }
 
+// AddSecret adds a secret that the configuration can name.
+func (c *EnvoyConfig) AddSecret(name, value string) {
+	resources := c.root["static_resources"].(map[string]any)
+	secrets, _ := resources["secrets"].([]any)
+	resources["secrets"] = append(secrets, map[string]any{
+		"name": name, "generic_secret": map[string]any{"secret": map[string]any{"inline_string": value}},
+	})
+}
+
 // Write writes the configuration to a file in a form that Envoy reads.
 func (c *EnvoyConfig) Write(file string) error {
 	text, err := yaml.Marshal(c.root)
