@@ -116,6 +116,7 @@ PROVE_store-failures = -race ./e2e/postgres
 PROVE_console-pages  = -race -run '^TestPages$$' ./e2e/console
 PROVE_lighthouse     = -run '^TestLighthouse$$' ./e2e/console
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
+PROVE_issuer-kill    = -run '^TestKill$$' ./manage/oauth
 
 # Lighthouse is large, and only its item needs it.
 ifeq ($(ITEM),lighthouse)
