@@ -52,7 +52,7 @@ func serviceAt(t *testing.T, dir string, now func() time.Time) *Service {
 }
 
 // TestIssuerChild is not a test but the process that TestKill kills. It logs in, refreshes and
-// logs out, several families at a time, and prints what their clients are told.
+// logs out, several families at a time, and prints what their clients receive.
 func TestIssuerChild(t *testing.T) {
 	dir := os.Getenv(killedDirectory)
 	if dir == "" {
@@ -105,8 +105,8 @@ func sidOf(tokens Tokens) string {
 	return claims.SID
 }
 
-// told is what a client was told of its family.
-type told struct {
+// known is what a client knows of its family.
+type known struct {
 	sid           string
 	tokens        []authz.Secret // all that it was given
 	ending, ended bool
@@ -123,7 +123,7 @@ type killing struct {
 }
 
 // TestKill: a process that logs in, refreshes and logs out is killed (kill -9) at random
-// points. No client has lost a family that it was told about; no token of a family that has
+// points. No client has lost a family that it knows; no token of a family that has
 // ended, and none that was used, works again, but for the ten seconds in which it gives the
 // same successor.
 func TestKill(t *testing.T) {
@@ -163,8 +163,8 @@ func TestKill(t *testing.T) {
 	t.Logf("%d kills, %d answers, %d families, of which %d were open and %d were being ended", kills, k.lines, families, open, begun)
 }
 
-// kill runs a process until it is killed, and returns what its clients were told.
-func (k *killing) kill() map[string]*told {
+// kill runs a process until it is killed, and returns what its clients know.
+func (k *killing) kill() map[string]*known {
 	k.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestIssuerChild$")
 	child.Env = append(os.Environ(), killedDirectory+"="+k.dir)
@@ -176,7 +176,7 @@ func (k *killing) kill() map[string]*told {
 	if err != nil {
 		k.Fatal(err)
 	}
-	all, lines := map[string]*told{}, bufio.NewReader(out)
+	all, lines := map[string]*known{}, bufio.NewReader(out)
 	for range 1 + rand.IntN(30) {
 		k.read(lines, all)
 	}
@@ -189,7 +189,7 @@ func (k *killing) kill() map[string]*told {
 }
 
 // read reads a line of the process, and reports whether there was one.
-func (k *killing) read(lines *bufio.Reader, all map[string]*told) bool {
+func (k *killing) read(lines *bufio.Reader, all map[string]*known) bool {
 	k.Helper()
 	line, err := lines.ReadString('\n')
 	if err != nil {
@@ -202,7 +202,7 @@ func (k *killing) read(lines *bufio.Reader, all map[string]*told) bool {
 	words := strings.Fields(line)
 	switch {
 	case len(words) == 4 && words[0] == "login":
-		all[words[1]] = &told{sid: words[3], tokens: []authz.Secret{authz.NewSecret(words[2])}}
+		all[words[1]] = &known{sid: words[3], tokens: []authz.Secret{authz.NewSecret(words[2])}}
 	case len(words) == 3 && words[0] == "refresh":
 		all[words[1]].tokens = append(all[words[1]].tokens, authz.NewSecret(words[2]))
 	case len(words) == 2 && words[0] == "ending":
@@ -221,7 +221,7 @@ func (k *killing) refresh(token authz.Secret) (authz.Secret, error) {
 }
 
 // checkOpen continues a family of which the client has a token, and then uses one again.
-func (k *killing) checkOpen(name string, one *told) {
+func (k *killing) checkOpen(name string, one *known) {
 	k.Helper()
 	latest := one.tokens[len(one.tokens)-1]
 	next, err := k.refresh(latest) // which the process may have used, without an answer
@@ -249,7 +249,7 @@ func (k *killing) checkOpen(name string, one *told) {
 }
 
 // checkEnding logs a family out again, whose logout had no answer.
-func (k *killing) checkEnding(name string, one *told) {
+func (k *killing) checkEnding(name string, one *known) {
 	k.Helper()
 	if err := k.service.Logout(k.Context(), call, one.tokens[len(one.tokens)-1]); err != nil {
 		k.Errorf("%s: logout: %v", name, err)
@@ -258,7 +258,7 @@ func (k *killing) checkEnding(name string, one *told) {
 }
 
 // checkEnded: no token of the family works, and its access tokens are revoked.
-func (k *killing) checkEnded(name string, one *told) {
+func (k *killing) checkEnded(name string, one *known) {
 	k.Helper()
 	k.revoked[one.sid] = true
 	for i, token := range one.tokens {
