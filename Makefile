@@ -117,6 +117,7 @@ PROVE_console-pages  = -race -run '^TestPages$$' ./e2e/console
 PROVE_lighthouse     = -run '^TestLighthouse$$' ./e2e/console
 PROVE_issuer-load    = -run '^TestIssuerUnderLoad$$' ./e2e
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
+PROVE_issuer-kill    = -run '^TestKill$$' ./manage/oauth
 
 # Lighthouse is large, and only its item needs it.
 ifeq ($(ITEM),lighthouse)

@@ -20,6 +20,7 @@ const (
 var (
 	ErrText     = errors.New("a redirect URI is at most 255 bytes of ASCII without spaces, backslashes, wildcards and what RFC 3986 does not allow")
 	ErrRelative = errors.New("a redirect URI is absolute, with a host in lower case and without escapes")
+	ErrHost     = errors.New("the host of a redirect URI has letters, digits, hyphens, dots and underscores, or is an address")
 	ErrFragment = errors.New("a redirect URI has no fragment")
 	ErrUser     = errors.New("a redirect URI has no user name and no password")
 	ErrScheme   = errors.New("a redirect URI begins with https://, or with http:// and a loopback host")
@@ -62,6 +63,8 @@ func CheckRedirectURI(uri string) error {
 		return ErrUser
 	case u.Host != chars.LowerASCII(u.Host) || !strings.HasPrefix(uri[len(u.Scheme):], "://"+u.Host): // escapes in it were decoded
 		return ErrRelative
+	case strings.ContainsAny(u.Host, "!$&'(),;=+~%"): // which mean something in a header field, and no name has
+		return ErrHost
 	case strings.Contains(uri, "#"):
 		return ErrFragment
 	case strings.HasPrefix(uri, "https://"), strings.HasPrefix(uri, "http://") && isLoopback(u.Hostname()):

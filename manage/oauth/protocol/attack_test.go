@@ -93,6 +93,41 @@ func TestRequestOfForms(t *testing.T) {
 	}
 }
 
+// TestFormsOfOthers: a form that is sent to another name of the server does nothing, and one of
+// another user's page does not answer for this one.
+func TestFormsOfOthers(t *testing.T) {
+	f := newIssuer(t)
+	b := f.browser("alice")
+	b.allow(f.web)
+	for _, path := range []string{protocol.LoginPath, protocol.ConsentPath} {
+		hr := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(url.Values{"username": {"alice"}, "password": {testPassword}, "consent": {"allow"}}.Encode()))
+		hr.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		hr.Header.Set("Sec-Fetch-Site", "same-origin")
+		hr.Host = "rebound.example"
+		w := httptest.NewRecorder()
+		if f.ServeHTTP(w, hr); w.Code != http.StatusMisdirectedRequest || w.Header().Get("Set-Cookie")+w.Header().Get("Location") != "" {
+			t.Errorf("%s under another name: %d %s", path, w.Code, w.Header())
+		}
+	}
+	page := b.get(request(f.web, "prompt", "consent"))
+	f.isPage("the consent", page, 200, `action="/oauth/consent"`)
+	f.isPage("for another user", b.send(protocol.ConsentPath, formOf(page, "consent", "allow", "user", "bob")), 200, `action="/oauth/consent"`)
+}
+
+// TestLoginInTheFuture: how old a login is that the clock has not reached is not known.
+func TestLoginInTheFuture(t *testing.T) {
+	f := newIssuer(t)
+	b := f.browser("alice")
+	b.allow(f.web)
+	_, cookie, err := f.db.IssuerSessions.Create(t.Context(), state.Login{User: "alice", Method: state.LoginPassword, Proved: time.Now().Add(time.Hour)})
+	f.fatal(err)
+	b.cookies["__Host-keyward-issuer"] = cookie.Reveal()
+	f.isPage("by a clock that went back", b.get(request(f.web, "max_age", "60")), 200, `action="/oauth/login"`)
+	if got := b.through(b.get(request(f.web, "max_age", "7200")), "allow"); !got.Has("code") {
+		t.Errorf("%v", got)
+	}
+}
+
 // TestTossedCookies: of two cookies with the session's name neither counts, nor does a
 // session of the console, nor one whose user must change the password first.
 func TestTossedCookies(t *testing.T) {

@@ -155,7 +155,8 @@ func (p *Protocol) decide(_ http.ResponseWriter, hr *http.Request, as *goidc.Aut
 var knownPrompt = map[string]bool{"none": true, "login": true, "consent": true, "select_account": true}
 
 // needsLogin reports whether the user has to log in first. A form of the pages has taken from
-// the request what asked for a login, when that was done.
+// the request what asked for a login, when that was done. How long ago a login was that is in
+// the future, by a clock that has gone back since, is not known.
 func (x *exchange) needsLogin(as *goidc.AuthnSession, prompts []string) bool {
 	v := &x.visit
 	if v.record.Name == "" || slices.Contains(prompts, "login") || slices.Contains(prompts, "select_account") {
@@ -164,7 +165,7 @@ func (x *exchange) needsLogin(as *goidc.AuthnSession, prompts []string) bool {
 	if hint, is := as.IDTokenHintClaims["sub"].(string); is && hint != v.record.Name {
 		return true
 	}
-	return as.MaxAuthnAgeSecs != nil && time.Since(v.actor.LoggedInAt()) > time.Duration(*as.MaxAuthnAgeSecs)*time.Second
+	return as.MaxAuthnAgeSecs != nil && time.Since(v.actor.LoggedInAt()).Abs() > time.Duration(*as.MaxAuthnAgeSecs)*time.Second
 }
 
 // consented reports whether the user need not be asked, or has just allowed it.

@@ -50,6 +50,9 @@ func (x *exchange) takeResponse() {
 		x.form.Del("response_mode")
 		x.visit.refused = goidc.NewError(goidc.ErrorCodeInvalidRequest, "the response mode is query")
 	}
+	// What may be ignored, and is not to be an error (OpenID Connect Core section 15.1).
+	x.form.Del("display")
+	x.form.Del("acr_values")
 }
 
 // sameButPort reports whether a URI is one of the user's machine that is registered with
