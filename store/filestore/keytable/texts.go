@@ -3,7 +3,6 @@ package keytable
 import (
 	"bytes"
 	"encoding/binary"
-	"slices"
 )
 
 // texts has the hint and the name of each key, by which lists search: one after the other in
@@ -86,12 +85,14 @@ type Search struct {
 // searched is what is known of a chunk of that length.
 type searched struct {
 	length int
-	places []uint32 // where it has the text, unless these are many
-	many   bool
+	// near has a bit for each granule of the chunk: whether the text is in a key's texts that
+	// begin there. It may be set where the text is only not far behind. nil: no bit is set.
+	near []uint64
 }
 
-// manyPlaces is from how many places on texts are compared one by one: a page is full soon.
-const manyPlaces = 1000
+// granuleBits is the size of a granule, the length of short texts: a search through the keys
+// looks at one bit for each of them.
+const granuleBits = 5
 
 // match reports whether the search finds a key by its texts, as store.KeyFilter does; of a key
 // whose texts are not there, that it may.
@@ -118,22 +119,21 @@ func (s *Search) begin(t *texts) {
 
 // near reports whether the text is found at the reference or not far behind.
 func (s *Search) near(t *texts, ref textRef, text []byte) bool {
-	n := int(ref >> chunkBits)
+	n := ref >> chunkBits
 	known := &s.chunks[n]
 	if chunk := t.chunks[n]; known.length != len(chunk) {
-		*known = find(text, chunk)
+		*known = find(text, chunk, t.longest)
 	}
-	if known.many || len(known.places) == 0 {
-		return known.many
+	if known.near == nil {
+		return false
 	}
-	at := uint32(ref & (textChunk - 1))
-	next, _ := slices.BinarySearch(known.places, at)
-	return next < len(known.places) && int(known.places[next]-at) < t.longest
+	granule := ref & (textChunk - 1) >> granuleBits
+	return known.near[granule/64]>>(granule%64)&1 != 0
 }
 
-// find looks for the text in a chunk, by its rarest byte: names begin alike, so that the first
-// one is in most of them.
-func find(text, chunk []byte) searched {
+// find looks for the text in a chunk whose texts are up to so long, by its rarest byte: names
+// begin alike, so that the first one is in most of them.
+func find(text, chunk []byte, longest int) searched {
 	found := searched{length: len(chunk)}
 	rarest := rarestByte(text, chunk)
 	for from := rarest; from < len(chunk); from++ {
@@ -142,17 +142,21 @@ func find(text, chunk []byte) searched {
 			break
 		}
 		from += next
-		at := from - rarest
-		if !bytes.HasPrefix(chunk[at:], text) {
-			continue
+		if at := from - rarest; bytes.HasPrefix(chunk[at:], text) {
+			found.set(max(0, at-longest+1), at)
 		}
-		if len(found.places) == manyPlaces {
-			found.many = true
-			break
-		}
-		found.places = append(found.places, uint32(at))
 	}
 	return found
+}
+
+// set sets the bits of the granules from one place to another.
+func (s *searched) set(from, to int) {
+	if s.near == nil {
+		s.near = make([]uint64, 1+s.length>>granuleBits/64)
+	}
+	for granule := from >> granuleBits; granule <= to>>granuleBits; granule++ {
+		s.near[granule/64] |= 1 << (granule % 64)
+	}
 }
 
 // rarestByte is the place in the text of the byte that is rarest at the chunk's beginning.
