@@ -3,6 +3,7 @@ package keytable
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // texts has the hint and the name of each key, by which lists search: one after the other in
@@ -119,16 +120,64 @@ func (s *Search) begin(t *texts) {
 
 // near reports whether the text is found at the reference or not far behind.
 func (s *Search) near(t *texts, ref textRef, text []byte) bool {
-	n := ref >> chunkBits
-	known := &s.chunks[n]
-	if chunk := t.chunks[n]; known.length != len(chunk) {
-		*known = find(text, chunk, t.longest)
-	}
+	known := s.at(t, ref>>chunkBits, text)
 	if known.near == nil {
 		return false
 	}
 	granule := ref & (textChunk - 1) >> granuleBits
 	return known.near[granule/64]>>(granule%64)&1 != 0
+}
+
+// span is where the texts of a chunk of rows are; the zero span is that of no text.
+type span struct {
+	from, to textRef
+	unknown  bool // there is a row whose texts are not there
+}
+
+// with returns the span with one more reference.
+func (s span) with(ref textRef) span {
+	switch {
+	case ref == noTexts:
+		s.unknown = true
+	case s.to == 0:
+		s.from, s.to = ref, ref+1
+	default:
+		s.from, s.to = min(s.from, ref), max(s.to, ref+1)
+	}
+	return s
+}
+
+// within reports whether the text may be in the texts of the span. By that, rows without a
+// match are passed over by the thousand.
+func (s *Search) within(t *texts, where span, text []byte) bool {
+	if where.unknown {
+		return true
+	}
+	for at := where.from; at < where.to; {
+		end := min(where.to, (at>>chunkBits+1)<<chunkBits)
+		if s.at(t, at>>chunkBits, text).any(at&(textChunk-1), (end-1)&(textChunk-1)) {
+			return true
+		}
+		at = end
+	}
+	return false
+}
+
+// any reports whether a bit is set from one place to another, or beside them.
+func (s *searched) any(from, to textRef) bool {
+	if s.near == nil {
+		return false
+	}
+	return slices.ContainsFunc(s.near[from>>granuleBits/64:to>>granuleBits/64+1], func(bits uint64) bool { return bits != 0 })
+}
+
+// at returns what is known of a chunk.
+func (s *Search) at(t *texts, n textRef, text []byte) *searched {
+	known := &s.chunks[n]
+	if chunk := t.chunks[n]; known.length != len(chunk) {
+		*known = find(text, chunk, t.longest)
+	}
+	return known
 }
 
 // find looks for the text in a chunk whose texts are up to so long, by its rarest byte: names
