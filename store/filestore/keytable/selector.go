@@ -15,6 +15,7 @@ type Selector struct {
 	onStatus      bool
 	text          []byte // that is searched for
 	search        *Search
+	passes        []verdict // by the number of a chunk of rows; nil: each row is looked at
 	textID        apikey.ID
 	textIsID      bool   // textID is what is searched for, too
 	expiresBy     moment // latest end of a key's validity that is looked for; never: any
@@ -34,6 +35,9 @@ func (t *Table) Selector(f *store.KeyFilter, search *Search) *Selector {
 	s.text = []byte(f.Text)
 	search.begin(&t.texts)
 	s.textID, s.textIsID = apikey.ParseID(s.text)
+	if len(s.text) > 0 && !s.textIsID {
+		s.passes = make([]verdict, len(t.rows))
+	}
 	s.needs, s.excludes = flagsOf(f)
 	if f.Rotating {
 		s.needs |= rowReplaced
@@ -84,8 +88,35 @@ func flagsOf(f *store.KeyFilter) (needs, excludes rowFlags) {
 	return needs, excludes
 }
 
+// verdict is what is known of a chunk of rows.
+type verdict uint8
+
+const (
+	unknown verdict = iota
+	mayMatch
+	noMatch
+)
+
+// passed reports whether no row of the n-th row's chunk has the text that is searched for.
+func (s *Selector) passed(n uint32) bool {
+	if s.passes == nil {
+		return false
+	}
+	chunk := n / rowChunk
+	if s.passes[chunk] == unknown {
+		s.passes[chunk] = noMatch
+		if s.search.within(&s.table.texts, s.table.spans[chunk], s.text) {
+			s.passes[chunk] = mayMatch
+		}
+	}
+	return s.passes[chunk] == noMatch
+}
+
 // Selects reports whether the filter may select the key of the n-th row.
 func (s *Selector) Selects(n uint32, r *Row) bool {
+	if s.passed(n) {
+		return false
+	}
 	if r.flags&rowDeleted != 0 || r.flags&s.needs != s.needs || r.flags&s.excludes != 0 || s.none ||
 		s.filter.IDs != nil && !s.filter.IDs[r.id.String()] || s.user != 0 && s.user != r.user || s.project != 0 && s.project != r.project {
 		return false

@@ -86,12 +86,14 @@ type Search struct {
 // searched is what is known of a chunk of that length.
 type searched struct {
 	length int
-	places []uint32 // where it has the text, unless these are many
-	many   bool
+	// near has a bit for each granule of the chunk: whether the text is in a key's texts that
+	// begin there. It may be set where the text is only not far behind. nil: no bit is set.
+	near []uint64
 }
 
-// manyPlaces is from how many places on texts are compared one by one: a page is full soon.
-const manyPlaces = 1000
+// granuleBits is the size of a granule, the length of short texts: a search through the keys
+// looks at one bit for each of them.
+const granuleBits = 5
 
 // match reports whether the search finds a key by its texts, as store.KeyFilter does; of a key
 // whose texts are not there, that it may.
@@ -118,22 +120,69 @@ func (s *Search) begin(t *texts) {
 
 // near reports whether the text is found at the reference or not far behind.
 func (s *Search) near(t *texts, ref textRef, text []byte) bool {
-	n := int(ref >> chunkBits)
-	known := &s.chunks[n]
-	if chunk := t.chunks[n]; known.length != len(chunk) {
-		*known = find(text, chunk)
+	known := s.at(t, ref>>chunkBits, text)
+	if known.near == nil {
+		return false
 	}
-	if known.many || len(known.places) == 0 {
-		return known.many
-	}
-	at := uint32(ref & (textChunk - 1))
-	next, _ := slices.BinarySearch(known.places, at)
-	return next < len(known.places) && int(known.places[next]-at) < t.longest
+	granule := ref & (textChunk - 1) >> granuleBits
+	return known.near[granule/64]>>(granule%64)&1 != 0
 }
 
-// find looks for the text in a chunk, by its rarest byte: names begin alike, so that the first
-// one is in most of them.
-func find(text, chunk []byte) searched {
+// span is where the texts of a chunk of rows are; the zero span is that of no text.
+type span struct {
+	from, to textRef
+	unknown  bool // there is a row whose texts are not there
+}
+
+// with returns the span with one more reference.
+func (s span) with(ref textRef) span {
+	switch {
+	case ref == noTexts:
+		s.unknown = true
+	case s.to == 0:
+		s.from, s.to = ref, ref+1
+	default:
+		s.from, s.to = min(s.from, ref), max(s.to, ref+1)
+	}
+	return s
+}
+
+// within reports whether the text may be in the texts of the span. By that, rows without a
+// match are passed over by the thousand.
+func (s *Search) within(t *texts, where span, text []byte) bool {
+	if where.unknown {
+		return true
+	}
+	for at := where.from; at < where.to; {
+		end := min(where.to, (at>>chunkBits+1)<<chunkBits)
+		if s.at(t, at>>chunkBits, text).any(at&(textChunk-1), (end-1)&(textChunk-1)) {
+			return true
+		}
+		at = end
+	}
+	return false
+}
+
+// any reports whether a bit is set from one place to another, or beside them.
+func (s *searched) any(from, to textRef) bool {
+	if s.near == nil {
+		return false
+	}
+	return slices.ContainsFunc(s.near[from>>granuleBits/64:to>>granuleBits/64+1], func(bits uint64) bool { return bits != 0 })
+}
+
+// at returns what is known of a chunk.
+func (s *Search) at(t *texts, n textRef, text []byte) *searched {
+	known := &s.chunks[n]
+	if chunk := t.chunks[n]; known.length != len(chunk) {
+		*known = find(text, chunk, t.longest)
+	}
+	return known
+}
+
+// find looks for the text in a chunk whose texts are up to so long, by its rarest byte: names
+// begin alike, so that the first one is in most of them.
+func find(text, chunk []byte, longest int) searched {
 	found := searched{length: len(chunk)}
 	rarest := rarestByte(text, chunk)
 	for from := rarest; from < len(chunk); from++ {
@@ -142,17 +191,21 @@ func find(text, chunk []byte) searched {
 			break
 		}
 		from += next
-		at := from - rarest
-		if !bytes.HasPrefix(chunk[at:], text) {
-			continue
+		if at := from - rarest; bytes.HasPrefix(chunk[at:], text) {
+			found.set(max(0, at-longest+1), at)
 		}
-		if len(found.places) == manyPlaces {
-			found.many = true
-			break
-		}
-		found.places = append(found.places, uint32(at))
 	}
 	return found
+}
+
+// set sets the bits of the granules from one place to another.
+func (s *searched) set(from, to int) {
+	if s.near == nil {
+		s.near = make([]uint64, 1+s.length>>granuleBits/64)
+	}
+	for granule := from >> granuleBits; granule <= to>>granuleBits; granule++ {
+		s.near[granule/64] |= 1 << (granule % 64)
+	}
 }
 
 // rarestByte is the place in the text of the byte that is rarest at the chunk's beginning.

@@ -1,9 +1,9 @@
 package keytable
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,24 +99,51 @@ func TestSearchGoesOn(t *testing.T) {
 	wants("packed again", true)
 }
 
-// TestFind compares the places of texts with those that a plain search finds.
+// TestFind compares where a search looks for texts with where a plain search finds them.
 func TestFind(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for range 3000 {
-		chunk, text := make([]byte, rnd.IntN(200)), make([]byte, 1+rnd.IntN(4))
-		for _, bytes := range [][]byte{chunk, text} {
-			for i := range bytes {
-				bytes[i] = byte('a' + rnd.IntN(3))
+		chunk, text := make([]byte, rnd.IntN(9000)), make([]byte, 3+rnd.IntN(6))
+		for _, random := range [][]byte{chunk, text} {
+			for i := range random {
+				random[i] = byte('a' + rnd.IntN(3))
 			}
 		}
-		var want []uint32
-		for at := range chunk {
-			if strings.HasPrefix(string(chunk[at:]), string(text)) {
-				want = append(want, uint32(at))
+		longest := len(text) + rnd.IntN(100)
+		texts, search := texts{chunks: [][]byte{chunk}, longest: longest}, Search{chunks: make([]searched, 1)}
+		for ref := range len(chunk) {
+			behind := chunk[ref:min(len(chunk), ref+longest+len(text)-1)]
+			wider := chunk[ref&^(1<<granuleBits-1) : min(len(chunk), ref+1<<granuleBits+longest+len(text))]
+			got := search.near(&texts, textRef(ref), text)
+			if got && !bytes.Contains(wider, text) || !got && bytes.Contains(behind, text) {
+				t.Fatalf("%s at %d of %s, texts up to %d: %t", text, ref, chunk, longest, got)
 			}
-		}
-		if got := find(text, chunk); !slices.Equal(got.places, want) || got.many {
-			t.Fatalf("%s in %s: %v, want %v", text, chunk, got.places, want)
 		}
 	}
+}
+
+// BenchmarkSearch looks for a text that few of a million keys have.
+func BenchmarkSearch(b *testing.B) {
+	table := New()
+	const keys = 1_000_000
+	for n := range keys {
+		id, _ := apikey.ParseID(fmt.Appendf(nil, "k_%012d", n))
+		row := table.Row(table.add(id))
+		*row = Row{id: id, texts: table.texts.add("kw_5Ck0…", fmt.Sprint("key ", n))}
+		table.spans[n/rowChunk] = table.spans[n/rowChunk].with(row.texts)
+	}
+	table.Sort()
+	for b.Loop() {
+		selector, found := table.Selector(&store.KeyFilter{Text: "key 24999"}, new(Search)), 0
+		for i, view := 0, table.View(selector.filter); i < view.Count(); i++ {
+			n := view.InOrder(i, store.Page{})
+			if selector.Selects(n, table.Row(n)) {
+				found++
+			}
+		}
+		if found != 11 {
+			b.Fatal(found)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/keys, "ns/key")
 }
