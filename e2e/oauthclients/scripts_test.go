@@ -2,7 +2,9 @@ package oauthclients
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -83,6 +85,7 @@ func TestClients(t *testing.T) {
 					}
 				})
 			}
+			t.Run("openid-client in a browser", func(t *testing.T) { usePage(t, s, b.Tab(t, browser.Window{Private: true})) })
 		})
 	}
 }
@@ -109,4 +112,29 @@ func useAuthlib(t *testing.T, s *server, tab *browser.Tab, method string) {
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+packages, "AUTHLIB_INSECURE_TRANSPORT=1")
 	wantSteps(t, runScript(t, s, tab, cmd), method == "none", "metadata of RFC 8414", "code with PKCE", "ID token with nonce", "userinfo", "refresh",
 		"introspection", "revocation", "client_credentials")
+}
+
+// usePage is openid-client in a page of another origin than the server's (CORS).
+func usePage(t *testing.T, s *server, tab *browser.Tab) {
+	npm(t, "openid-client/build/index.js")
+	text, err := os.ReadFile("testdata/page.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, mux := s.setup("none"), http.NewServeMux()
+	mux.Handle("GET /npm/", http.StripPrefix("/npm/", http.FileServer(http.Dir(npm(t, "")))))
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write(bytes.ReplaceAll(text, []byte("SETUP\n"), []byte(is.json(t)+"\n")))
+	})
+	s.page.Config.Handler = mux
+	s.page.Start()
+	is.Redirect = s.page.URL + "/callback"
+	tab.Open(s.page.URL)
+	tab.Arrive(s.issuer, `input[type="password"]`)
+	s.login(tab)
+	tab.Arrive(is.Redirect, "h1")
+	if got := tab.Text("h1"); got != alice+", then invalid_grant" {
+		t.Errorf("the page says %q", got)
+	}
 }

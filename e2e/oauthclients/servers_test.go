@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"testing"
@@ -30,6 +31,7 @@ type server struct {
 	issuer, api string
 	clients     map[string][2]string // id and secret by method; the redirect URI is redirect
 	redirect    string
+	page        *httptest.Server // of scripts that are a public client; not started
 	// login goes through the pages, from that for the name to that after the consent.
 	login func(tab *browser.Tab)
 }
@@ -54,15 +56,25 @@ func (s *server) visit(tab *browser.Tab, request string) string {
 // section 7.3).
 const anyPort = "http://127.0.0.1/callback"
 
+// newPage returns the server of a page, and its redirect URI. For scripts the port counts, since
+// it is part of their origin.
+func newPage(t *testing.T) (page *httptest.Server, redirect string) {
+	page = httptest.NewUnstartedServer(nil)
+	t.Cleanup(page.Close)
+	return page, "http://" + page.Listener.Addr().String() + "/callback"
+}
+
 // startIssuer starts Keyward with clients of each method.
 func startIssuer(t *testing.T) *server {
 	t.Helper()
 	s := prepare(t, time.Hour)
 	made := &server{issuer: s.issuer(), api: s.issuer() + "/items", redirect: startApplication(t), clients: map[string][2]string{}, login: loginToKeyward}
+	var atPage string
+	made.page, atPage = newPage(t)
 	for _, method := range []string{"client_secret_basic", "client_secret_post", "none"} {
 		args := []string{"--grant", "authorization_code", "--grant", "refresh_token"}
 		if method == "none" {
-			args = append(args, "--public", "--redirect-uri", anyPort)
+			args = append(args, "--public", "--redirect-uri", anyPort, "--redirect-uri", atPage)
 		} else {
 			args = append(args, "--grant", "client_credentials", "--redirect-uri", made.redirect)
 		}
@@ -96,6 +108,8 @@ func startProvider(t *testing.T) *server {
 	}
 	issuer := "http://" + stack.Address(ports.Upstream)
 	made := &server{issuer: issuer, redirect: startApplication(t), clients: map[string][2]string{}, login: func(tab *browser.Tab) { loginToProvider(tab, issuer) }}
+	var atPage string
+	made.page, atPage = newPage(t)
 	var clients []map[string]any
 	for _, method := range []string{"client_secret_basic", "client_secret_post", "none"} {
 		client := map[string]any{
@@ -104,7 +118,7 @@ func startProvider(t *testing.T) *server {
 		}
 		made.clients[method] = [2]string{method, ""}
 		if method == "none" {
-			client["redirect_uris"], client["application_type"] = []string{anyPort}, "native"
+			client["redirect_uris"], client["application_type"] = []string{anyPort, atPage}, "native"
 			client["grant_types"] = []string{"authorization_code", "refresh_token"}
 		} else {
 			client["client_secret"] = "the secret & of the client"

@@ -16,6 +16,7 @@ const provider = new Provider(issuer, {
   },
   issueRefreshToken: (_, client) => client.grantTypeAllowed('refresh_token'),
   rotateRefreshToken: true,
+  clientBasedCORS: (_, origin, client) => client.tokenEndpointAuthMethod === 'none' && origin.startsWith('http://127.0.0.1:'),
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, preferred_username: id }) }),
 })
 // Its metadata are those of RFC 8414 too, which it does not serve at that path.
