@@ -14,8 +14,10 @@ import (
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/oauth/protocol"
+	"keyward/manage/registry"
 	"keyward/manage/state"
 	"keyward/store/audit"
+	"keyward/store/oauth"
 )
 
 // hostile are texts with which parsers, headers and pages are broken.
@@ -212,6 +214,26 @@ func TestScopesGrow(t *testing.T) {
 	scope("a code of a user who has others now", f.exchange(f.web, code), "write")
 	for _, asked := range []string{"read\u00a0admin", "read keyward:admin", "admin  read\t", "any read", "openid read"} {
 		scope(asked, f.token(f.machine, "grant_type", "client_credentials", "scope", asked), "read")
+	}
+}
+
+// TestScopeNamedAny: a scope that has the name by which the library allows all scopes is one as
+// any other.
+func TestScopeNamedAny(t *testing.T) {
+	f := newIssuer(t)
+	_, err := f.service.Records.UpdateUser(t.Context(), f.admin, manage.UserRef{Name: "alice"}, manage.UserPatch{Scopes: &[]string{"any", "read"}})
+	f.fatal(err)
+	c := f.create(registry.ClientInput{Name: "Any", RedirectURIs: []string{webRedirect}, Scopes: []string{"any", "read", "write"}, Grants: []oauth.Grant{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials}})
+	a := f.exchange(c, f.code(c, "scope", "any admin"))
+	access, refresh := f.tokensOf("any", a)
+	if _, claims := f.parts(access); a.member("scope") != "any" || claims["scope"] != "any" {
+		t.Errorf("%s, in the token %v", a.text, claims["scope"])
+	}
+	for _, more := range []string{"read", "write", "any read"} {
+		f.wantError("a refresh for "+more, f.refresh(c, refresh, "scope", more), 400, "invalid_scope")
+	}
+	if a := f.token(c, "grant_type", "client_credentials", "scope", "any admin"); a.member("scope") != "any" {
+		t.Errorf("of the client: %s", a.text)
 	}
 }
 
