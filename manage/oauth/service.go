@@ -29,7 +29,7 @@ type Config struct {
 	// LongestTTL is how long an access token is valid at most that was signed by an earlier
 	// configuration: what ends a grant ends it, too. Zero: AccessTTL.
 	LongestTTL time.Duration
-	Now                   func() time.Time // nil: time.Now
+	Now        func() time.Time // nil: time.Now
 	// Issued is called for each access token, with the grant that it is for: login, or one of
 	// oauth.Grants; nil: nothing is.
 	Issued func(grant string)

@@ -13,7 +13,7 @@ import (
 
 const (
 	// maxGrantsPerUser is how many grants a user has with one client. A further one ends the
-	// oldest.
+	// first to expire.
 	maxGrantsPerUser = 200
 	grantIDPrefix    = "g_"
 )
@@ -88,8 +88,8 @@ func (g Grants) begin(grant *Grant, ttl time.Duration) error {
 	return nil
 }
 
-// addGrant stores a grant. The oldest ones of the user with the client end if there are too
-// many.
+// addGrant stores a grant. Of the user's with the client, those that would be the first to
+// expire end if there are too many: codes that were not used before grants with tokens.
 func (tx *transaction) addGrant(g Grant) error {
 	scopes, err := json.Marshal(g.Scopes)
 	if err != nil {
@@ -100,7 +100,7 @@ func (tx *transaction) addGrant(g Grant) error {
 		return err
 	}
 	if err := tx.endGrants(`"user" = ?1 AND client = ?2 AND id NOT IN
-		(SELECT id FROM state_grant WHERE "user" = ?1 AND client = ?2 ORDER BY began DESC, id LIMIT ?3)`, g.User, g.Client, maxGrantsPerUser-1); err != nil {
+		(SELECT id FROM state_grant WHERE "user" = ?1 AND client = ?2 ORDER BY expires DESC, began DESC, id LIMIT ?3)`, g.User, g.Client, maxGrantsPerUser-1); err != nil {
 		return err
 	}
 	_, err = tx.exec(`INSERT INTO state_grant (id, "user", client, scopes, gen, address, began, expires, client_gen, resources, auth_time)

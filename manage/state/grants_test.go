@@ -198,7 +198,7 @@ func testTabs(t *testing.T, newPlace newPlace) {
 	}
 }
 
-// TestManyGrants: a user's further login ends the grant that is oldest, and none of others.
+// TestManyGrants: a user's further login ends the grant that is the first to expire, and none of others.
 func TestManyGrants(t *testing.T) {
 	clock := newClock()
 	db := newFile(t).open(t, clock)
@@ -214,5 +214,29 @@ func TestManyGrants(t *testing.T) {
 	for _, token := range []authz.Secret{tokens[1], tokens[maxGrantsPerUser], others} {
 		_, err = db.Grants.Find(t.Context(), token)
 		want(t, "a later one, or another user's", err, nil)
+	}
+}
+
+// TestManyCodes: codes that are never used, which another site can have a browser ask for, end
+// no grant that has tokens.
+func TestManyCodes(t *testing.T) { onEach(t, testManyCodes) }
+
+func testManyCodes(t *testing.T, newPlace newPlace) {
+	clock := newClock()
+	db := newPlace(t).open(t, clock)
+	_, token := codeOf(t, db)
+	_, refresh, err := db.Grants.Redeem(t.Context(), token, redemption(testClient))
+	want(t, "redeem", err, nil)
+	var last authz.Secret
+	for range maxGrantsPerUser + 1 {
+		clock.advance(time.Millisecond)
+		_, last = codeOf(t, db)
+	}
+	_, err = db.Grants.FindUnused(t.Context(), refresh)
+	want(t, "the grant with tokens", err, nil)
+	_, _, err = db.Grants.FindCode(t.Context(), last)
+	want(t, "the latest code", err, nil)
+	if n := rows(t, db, "state_grant"); n != maxGrantsPerUser {
+		t.Errorf("%d grants", n)
 	}
 }

@@ -14,8 +14,10 @@ import (
 	"keyward/manage"
 	"keyward/manage/access"
 	"keyward/manage/oauth/protocol"
+	"keyward/manage/registry"
 	"keyward/manage/state"
 	"keyward/store/audit"
+	"keyward/store/oauth"
 )
 
 // hostile are texts with which parsers, headers and pages are broken.
@@ -215,6 +217,50 @@ func TestScopesGrow(t *testing.T) {
 	}
 }
 
+// TestScopeNamedAny: a scope that has the name by which the library allows all scopes is one as
+// any other.
+func TestScopeNamedAny(t *testing.T) {
+	f := newIssuer(t)
+	_, err := f.service.Records.UpdateUser(t.Context(), f.admin, manage.UserRef{Name: "alice"}, manage.UserPatch{Scopes: &[]string{"any", "read"}})
+	f.fatal(err)
+	c := f.create(registry.ClientInput{Name: "Any", RedirectURIs: []string{webRedirect}, Scopes: []string{"any", "read", "write"}, Grants: []oauth.Grant{oauth.AuthorizationCode, oauth.RefreshToken, oauth.ClientCredentials}})
+	a := f.exchange(c, f.code(c, "scope", "any admin"))
+	access, refresh := f.tokensOf("any", a)
+	if _, claims := f.parts(access); a.member("scope") != "any" || claims["scope"] != "any" {
+		t.Errorf("%s, in the token %v", a.text, claims["scope"])
+	}
+	for _, more := range []string{"read", "write", "any read"} {
+		f.wantError("a refresh for "+more, f.refresh(c, refresh, "scope", more), 400, "invalid_scope")
+	}
+	if a := f.token(c, "grant_type", "client_credentials", "scope", "any admin"); a.member("scope") != "any" {
+		t.Errorf("of the client: %s", a.text)
+	}
+}
+
+// TestResourcesGrow: no request gets a token for a resource that is not the issuer's, among
+// others or later (RFC 8707 section 2).
+func TestResourcesGrow(t *testing.T) {
+	f := newIssuer(t)
+	const other = "https://other.example.com"
+	own := url.Values{"grant_type": {"client_credentials"}, "resource": {"api", other}, "client_id": {f.machine.ID}, "client_secret": {f.machine.secret}}
+	f.wantError("two resources", f.post(protocol.TokenPath, own), 400, "invalid_target")
+	code := f.code(f.web, "resource", "api")
+	f.wantError("another at the exchange", f.exchange(f.web, code, "resource", other), 400, "invalid_target")
+	_, refresh := f.tokensOf("after that", f.exchange(f.web, code))
+	for _, resource := range []string{other, "API", "api/", "api api", "https://id.example.com"} {
+		f.wantError("a refresh for "+resource, f.refresh(f.web, refresh, "resource", resource), 400, "invalid_target")
+	}
+	access, _ := f.tokensOf("the same", f.refresh(f.web, refresh, "resource", "api"))
+	if _, claims := f.parts(access); claims["aud"] != "api" {
+		t.Errorf("aud: %v", claims["aud"])
+	}
+	b := f.browser("alice")
+	b.allow(f.web)
+	if got := b.through(b.get(request(f.web)+"&resource=api&resource="+url.QueryEscape(other)), "allow"); got.Get("error") != "invalid_target" {
+		t.Errorf("two resources of a link: %v", got)
+	}
+}
+
 // TestTokensOfOthers: a client ends no token of another one, of whichever kind, and learns
 // nothing of its refresh tokens.
 func TestTokensOfOthers(t *testing.T) {
@@ -369,6 +415,10 @@ func TestAmbiguousClients(t *testing.T) {
 	hr.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	hr.Header["Authorization"] = []string{r.Header.Get("Authorization"), r.Header.Get("Authorization")}
 	f.wantError("two header fields", f.serve(hr), 401, "invalid_client")
+	for _, password := range []string{"%zz", "%", "made up"} {
+		r.SetBasicAuth(f.app.ID, password)
+		f.wantError("a public client with the secret "+password, f.post(protocol.TokenPath, url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"x"}}, "Authorization", r.Header.Get("Authorization")), 401, "invalid_client")
+	}
 	f.wantError("the client of logins", f.token(f.machine, append(own, "client_id", "login")...), 401, "invalid_client")
 	for _, id := range []string{f.machine.ID + " ", " " + f.machine.ID, strings.ToUpper(f.machine.ID), f.machine.ID + "\x00", strings.Replace(f.machine.ID, "c", "с", 1)} {
 		f.wantError("the id "+id, f.token(f.machine, append(own, "client_id", id)...), 401, "invalid_client")
