@@ -74,8 +74,8 @@ func badAccessTokens(f *jwtFixture) map[string]string {
 // badOwnTokens returns tokens that break rules of Keyward's own issuer only.
 func badOwnTokens(f *jwtFixture) map[string]string {
 	return map[string]string{
-		`sub_kind: want "client" or "user" in sub_kind, got none`:           f.mintOwn(map[string]any{"sub_kind": nil}),
-		"gen: want a whole number, from 0, in gen, got a number": f.mintOwn(map[string]any{"gen": -1}),
+		`sub_kind: want "client" or "user" in sub_kind, got none`: f.mintOwn(map[string]any{"sub_kind": nil}),
+		"gen: want a whole number, from 0, in gen, got a number":  f.mintOwn(map[string]any{"gen": -1}),
 	}
 }
 
