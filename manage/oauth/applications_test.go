@@ -219,6 +219,25 @@ func TestRemembered(t *testing.T) {
 	}
 }
 
+// TestEndOfAllThatAUserHad: it ends the consents, too.
+func TestEndOfAllThatAUserHad(t *testing.T) {
+	f := newFixture(t)
+	shop, alice := f.client("Shop", "read"), f.session("alice")
+	f.pass(time.Minute)
+	f.want("a consent", f.Consent(t.Context(), alice, shop, []string{"read"}), "")
+	f.redeem("alice", shop, "read")
+	f.pass(time.Minute)
+	_, err := f.Records.RevokeKeys(t.Context(), admin, manage.Selection{User: "alice"})
+	f.want("the end", err, "")
+	if consented, err := f.Consented(t.Context(), f.record("alice"), shop, []string{"read"}); err != nil || consented {
+		t.Errorf("consented %v, %v", consented, err)
+	}
+	f.pass(time.Minute)
+	if got := f.listed(f.session("alice")); got != "" {
+		t.Errorf("listed: %s", got)
+	}
+}
+
 // TestPublicClientIsNotRemembered: a public client cannot prove that it is the one that was
 // allowed something.
 func TestPublicClientIsNotRemembered(t *testing.T) {
@@ -303,4 +322,14 @@ func TestRedeemRefused(t *testing.T) {
 	f.want("find an expired one", err, fault.NotFound)
 	_, err = f.Redeem(t.Context(), call, code, shop)
 	f.want("expired", err, fault.NotFound)
+}
+
+// TestRedeemedWithoutTheGrant: a client without the grant refresh_token gets no refresh token.
+func TestRedeemedWithoutTheGrant(t *testing.T) {
+	f := newFixture(t)
+	shop := f.client("Shop", "read")
+	shop.Grants = []oauth.Grant{oauth.AuthorizationCode}
+	if issued := f.redeem("alice", shop, "read"); !issued.Refresh.Empty() || !issued.Grant.Expires.Equal(f.now().Add(time.Hour)) {
+		t.Errorf("%+v, with a refresh token: %v", issued.Grant, !issued.Refresh.Empty())
+	}
 }
