@@ -59,30 +59,13 @@ func (c Consents) Put(ctx context.Context, entry int64, user string, consent Con
 
 // List returns the user's consents, by client.
 func (c Consents) List(ctx context.Context, user string) ([]Consent, error) {
-	consents, err := c.list(ctx, user)
+	q, done := c.db.storage.reader(ctx)
+	defer done()
+	consents, err := collect(q, scanConsent, `SELECT client, scopes, given FROM state_consent WHERE "user" = ?1 ORDER BY client`, user)
 	if err != nil {
 		return nil, fmt.Errorf("listing the consents of a user: %w", err)
 	}
 	return consents, nil
-}
-
-func (c Consents) list(ctx context.Context, user string) ([]Consent, error) {
-	q, done := c.db.storage.reader(ctx)
-	defer done()
-	rows, err := q.rows(`SELECT client, scopes, given FROM state_consent WHERE "user" = ?1 ORDER BY client`, user)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // rows.Err has the error
-	var consents []Consent
-	for rows.Next() {
-		consent, err := scanConsent(rows)
-		if err != nil {
-			return nil, err
-		}
-		consents = append(consents, consent)
-	}
-	return consents, rows.Err()
 }
 
 // Withdraw ends the user's consent for the client. One that is not there is not an error.

@@ -178,30 +178,14 @@ func (g Grants) Get(ctx context.Context, id string) (Grant, error) {
 
 // List returns a user's grants that have not ended, the latest first.
 func (g Grants) List(ctx context.Context, user string) ([]Grant, error) {
-	grants, err := g.list(ctx, user)
+	q, done := g.db.storage.reader(ctx)
+	defer done()
+	read := func(row interface{ Scan(dest ...any) error }) (Grant, error) { return scanGrant(row) }
+	grants, err := collect(q, read, `SELECT `+grantColumns+` FROM state_grant AS g WHERE g."user" = ?1 AND g.expires > ?2 ORDER BY g.began DESC, g.id`, user, toMillis(g.db.now()))
 	if err != nil {
 		return nil, fmt.Errorf("listing the grants of a user: %w", err)
 	}
 	return grants, nil
-}
-
-func (g Grants) list(ctx context.Context, user string) ([]Grant, error) {
-	q, done := g.db.storage.reader(ctx)
-	defer done()
-	rows, err := q.rows(`SELECT `+grantColumns+` FROM state_grant AS g WHERE g."user" = ?1 AND g.expires > ?2 ORDER BY g.began DESC, g.id`, user, toMillis(g.db.now()))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = rows.Close() }() // rows.Err has the error
-	var grants []Grant
-	for rows.Next() {
-		grant, err := scanGrant(rows)
-		if err != nil {
-			return nil, err
-		}
-		grants = append(grants, grant)
-	}
-	return grants, rows.Err()
 }
 
 // End ends a grant with its refresh tokens. One that has ended is not an error.

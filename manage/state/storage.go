@@ -52,6 +52,23 @@ func (q queries) rows(statement string, args ...any) (*sql.Rows, error) {
 	return q.on.QueryContext(q.ctx, statement, args...)
 }
 
+// collect reads the rows of a statement.
+func collect[T any](q queries, read func(interface{ Scan(dest ...any) error }) (T, error), statement string, args ...any) (all []T, err error) {
+	rows, err := q.rows(statement, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // rows.Err has the error
+	for rows.Next() {
+		one, err := read(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, rows.Err()
+}
+
 // exec executes a statement that changes rows, and returns how many.
 func (q queries) exec(statement string, args ...any) (int, error) {
 	statement, args = q.dialect.translate(statement, args)
