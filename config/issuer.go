@@ -133,7 +133,7 @@ func (d *decoder) ownIssuer(root strictyaml.Value, cfg *Config) {
 	needs(cfg.Revocations.File != "", "revocations.file: it ends the tokens of a logout")
 	needs(cfg.Audit.File != "" || shared, "audit.file")
 	needs(cfg.State.File != "" || shared, "state.file")
-	needs(cfg.Clients.File != "" || shared, "clients.file")
+	needs(cfg.Clients.File != "", "clients.file")
 	switch {
 	case shared && cfg.Issuer.KeysSecretFile == "":
 		d.Report(root.Line, "issuer.keys_secret_file is needed with store.url: the signing keys in the database are encrypted under it")

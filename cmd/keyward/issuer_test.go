@@ -17,10 +17,10 @@ listen: {grpc: "", http: "", issuer: "127.0.0.1:0"}
 keys: {file: ""}
 users: {file: DIR/users.jsonl}
 revocations: {file: DIR/revocations.jsonl}
+clients: {file: DIR/clients.jsonl}
 `
 
 const issuingFiles = issuing + `
-clients: {file: DIR/clients.jsonl}
 audit: {file: DIR/audit.jsonl}
 state: {file: DIR/keyward.db}
 issuer: {url: "http://127.0.0.1:9195", keys_dir: DIR/signing-keys}
