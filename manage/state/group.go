@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 )
 
@@ -37,13 +38,13 @@ func (db *DB) writeTogether(ctx context.Context, change func(*transaction) error
 		}
 	case db.writing <- struct{}{}:
 		db.makeTogether()
-		<-db.writing
 	}
 	return <-own.done
 }
 
-// makeTogether makes the changes that wait, each in a savepoint.
+// makeTogether makes the changes that wait, each in a savepoint, and lets others write.
 func (db *DB) makeTogether() {
+	defer func() { <-db.writing }()
 	var group []*together
 	for len(db.waiting) > 0 && len(group) < maxTogether {
 		if next := <-db.waiting; next.taken.CompareAndSwap(false, true) {
@@ -53,15 +54,20 @@ func (db *DB) makeTogether() {
 	if len(group) == 0 {
 		return
 	}
-	errs := make([]error, len(group))
-	err := db.commitAll(group, errs)
-	for i, each := range group {
-		if err != nil {
-			errs[i] = err
+	errs, err := make([]error, len(group)), errPanicked
+	defer func() {
+		for i, each := range group {
+			if err != nil {
+				errs[i] = err
+			}
+			each.done <- errs[i]
 		}
-		each.done <- errs[i]
-	}
+	}()
+	err = db.commitAll(group, errs)
 }
+
+// errPanicked is that of the changes that share a transaction with one that panicked.
+var errPanicked = errors.New("another change of the transaction failed")
 
 // commitAll makes the changes, and puts the error of each into errs.
 func (db *DB) commitAll(group []*together, errs []error) error {
