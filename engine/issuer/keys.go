@@ -64,7 +64,12 @@ func open(cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) 
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	k := &Keys{log: log, stop: stop}
-	switch err := k.read(ctx, settings); {
+	reading, cancel := ctx, context.CancelFunc(func() {})
+	if db != nil {
+		reading, cancel = context.WithTimeout(ctx, firstRead)
+	}
+	defer cancel()
+	switch err := k.read(reading, settings); {
 	case err != nil && db == nil:
 		stop()
 		return nil, err
@@ -77,8 +82,6 @@ func open(cfg *config.Issuer, db *database.DB, log *slog.Logger) (*Keys, error) 
 
 // read reads the keys for the first time.
 func (k *Keys) read(ctx context.Context, settings signingkeys.Config) error {
-	ctx, cancel := context.WithTimeout(ctx, firstRead)
-	defer cancel()
 	keys, err := signingkeys.Open(ctx, settings)
 	if err != nil {
 		return err
