@@ -54,7 +54,7 @@ func (c *Console) Routes() []page.Route { return c.site.Routes() }
 // ServeHTTP implements http.Handler.
 func (c *Console) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	answer := &statusWriter{ResponseWriter: w, status: http.StatusOK}
-	secure(answer.Header())
+	page.Secure(answer.Header(), "")
 	handler, pattern := c.mux.Handler(hr)
 	route := c.routes[pattern]
 	if count := c.site.CountRequest; count != nil {
@@ -75,17 +75,6 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		}
 		r.Fail(err)
 	}
-}
-
-// secure sets the header fields of every answer. A browser runs no script and applies no
-// style but our files, which load from here alone, shows the page in no frame, and keeps nothing.
-func secure(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
 }
 
 // serve finds out whether the request may be answered, and has its route answer it.

@@ -90,17 +90,11 @@ func (r *Request) SetCode(code authz.Secret) { r.code = code }
 func (r *Request) Can(path string) bool { return r.Shows(r.Actor, path) }
 
 // Cookie is the session's cookie that the request has; empty if it has none, or several.
-func (r *Request) Cookie() authz.Secret { return r.cookie(session.CookieName) }
+func (r *Request) Cookie() authz.Secret { return session.Presented(r.HTTP, session.CookieName) }
 
 // LoginCookie is that of a login with an OpenID provider.
-func (r *Request) LoginCookie() authz.Secret { return r.cookie(session.LoginCookieName) }
-
-func (r *Request) cookie(name string) authz.Secret {
-	found := r.HTTP.CookiesNamed(name)
-	if len(found) != 1 {
-		return authz.Secret{}
-	}
-	return authz.NewSecret(found[0].Value)
+func (r *Request) LoginCookie() authz.Secret {
+	return session.Presented(r.HTTP, session.LoginCookieName)
 }
 
 // SetCookie gives the browser the cookie of a session.

@@ -33,26 +33,12 @@ func (p *Pages) ServeStatic(w http.ResponseWriter, hr *http.Request) bool {
 	return p.site.Static().Serve(w, hr)
 }
 
-// secure sets the header fields of a page, as the console does. Browsers apply form-action to
-// the redirects that follow a form, too, which lead to the application in the end.
-func secure(h http.Header, onward string) {
-	if onward != "" {
-		onward = " " + onward
-	}
-	if strings.Contains(onward, "[") { // the policy has no form for an address of IPv6
-		onward = " http:"
-	}
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'"+onward+"; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("Referrer-Policy", "same-origin")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-}
-
 func (p *Pages) render(w http.ResponseWriter, hr *http.Request, name, onward string, head page.Head, data any) error {
-	secure(w.Header(), onward)
+	if strings.Contains(onward, "[") { // the policy has no form for an address of IPv6
+		onward = "http:"
+	}
+	page.Secure(w.Header(), onward)
+	w.Header().Set("X-Frame-Options", "DENY") // for browsers without the policy: a click here gives access away
 	head.Bare = true
 	return p.site.NewRequest(w, hr, &page.Route{}, p.site.CallOf(hr)).Render(p.templates, name, head, data)
 }

@@ -12,6 +12,7 @@ import (
 	"keyward/manage/access"
 	"keyward/manage/fault"
 	"keyward/manage/oauth"
+	"keyward/manage/session"
 	"keyward/store"
 )
 
@@ -73,7 +74,7 @@ func (p *Protocol) authorizeBy(w http.ResponseWriter, hr *http.Request, query, p
 		p.showError(w, hr, http.StatusBadRequest, "The application that led here wants the answer at an address that is not registered for it.")
 		return
 	}
-	if x.visit.actor, err = p.Service.Accounts.Actor(hr.Context(), cookieOf(hr), x.call); err == nil && x.visit.actor.Known() && !x.visit.actor.MustChange() {
+	if x.visit.actor, err = p.Service.Accounts.Actor(hr.Context(), session.Presented(hr, session.IssuerCookieName), x.call); err == nil && x.visit.actor.Known() && !x.visit.actor.MustChange() {
 		x.visit.record, err = p.Service.Records.Users.Get(hr.Context(), x.visit.actor.User())
 	}
 	if err != nil {

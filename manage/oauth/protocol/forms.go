@@ -9,6 +9,7 @@ import (
 	"keyward/authz"
 	"keyward/manage/fault"
 	"keyward/manage/gate"
+	"keyward/manage/session"
 )
 
 // readPageForm reads a form that a browser sends.
@@ -55,7 +56,7 @@ func (p *Protocol) login(w http.ResponseWriter, hr *http.Request) {
 		return
 	}
 	username := strings.TrimSpace(form.Get("username"))
-	cookie, err := p.Login(hr, p.CallOf(hr), username, authz.NewSecret(form.Get("password")), cookieOf(hr))
+	cookie, err := p.Login(hr, p.CallOf(hr), username, authz.NewSecret(form.Get("password")), session.Presented(hr, session.IssuerCookieName))
 	if err == nil {
 		err = p.mayGoOn(hr, cookie)
 	}
@@ -72,7 +73,7 @@ func (p *Protocol) login(w http.ResponseWriter, hr *http.Request) {
 		}
 		return
 	}
-	http.SetCookie(w, sessionCookie(cookie.Reveal()))
+	w.Header().Add("Set-Cookie", session.SetIssuerCookie(cookie))
 	prompts := slices.DeleteFunc(strings.Fields(request.Get("prompt")), func(word string) bool { return word == "login" || word == "select_account" })
 	request.Del("max_age")
 	request.Del("prompt")
@@ -103,7 +104,7 @@ func (p *Protocol) consent(w http.ResponseWriter, hr *http.Request) {
 		p.showError(w, hr, http.StatusBadRequest, "The form cannot be read.")
 		return
 	}
-	actor, err := p.Service.Accounts.Actor(hr.Context(), cookieOf(hr), p.CallOf(hr))
+	actor, err := p.Service.Accounts.Actor(hr.Context(), session.Presented(hr, session.IssuerCookieName), p.CallOf(hr))
 	switch {
 	case err != nil:
 		p.showFailure(w, hr, err)
@@ -120,18 +121,4 @@ func (p *Protocol) consent(w http.ResponseWriter, hr *http.Request) {
 		request.Del("prompt")
 	}
 	p.authorizeBy(w, hr, request.Encode(), ConsentPath, v)
-}
-
-// sessionName is the name of the cookie of a session of the issuer's pages.
-const sessionName = authz.OwnCookiePrefix + "issuer"
-
-func sessionCookie(value string) *http.Cookie {
-	return &http.Cookie{Name: sessionName, Value: value, Path: "/", HttpOnly: true, Secure: true, SameSite: http.SameSiteLaxMode}
-}
-
-func cookieOf(hr *http.Request) authz.Secret {
-	if found := hr.CookiesNamed(sessionName); len(found) == 1 {
-		return authz.NewSecret(found[0].Value)
-	}
-	return authz.Secret{}
 }
