@@ -20,10 +20,15 @@ import (
 
 // consoleListener serves the console's pages and the management API.
 func (s *Server) consoleListener(security *tls.Config) *listener {
+	return s.managingListener(listenerConsole, s.managing(), security)
+}
+
+// managingListener serves people and programs that change something.
+func (s *Server) managingListener(name string, handler http.Handler, security *tls.Config) *listener {
 	return listenerOf(&http.Server{
-		Handler:           limitStream(s.managing(), consoleTimeout),
+		Handler:           limitStream(handler, consoleTimeout),
 		TLSConfig:         security,
-		ErrorLog:          s.errorLog(listenerConsole),
+		ErrorLog:          s.errorLog(name),
 		ReadHeaderTimeout: handshakeTimeout,
 		ReadTimeout:       consoleTimeout,
 		WriteTimeout:      consoleTimeout,

@@ -27,18 +27,7 @@ import (
 
 // issuerListener serves logins, and the public keys of the tokens that come of them.
 func (s *Server) issuerListener(security *tls.Config) *listener {
-	return listenerOf(&http.Server{
-		Handler:           limitStream(s.issuing(), consoleTimeout),
-		TLSConfig:         security,
-		ErrorLog:          s.errorLog(listenerIssuer),
-		ReadHeaderTimeout: handshakeTimeout,
-		ReadTimeout:       consoleTimeout,
-		WriteTimeout:      consoleTimeout,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-		// OPTIONS * is a request of a caller as any other.
-		DisableGeneralOptionsHandler: true,
-	})
+	return s.managingListener(listenerIssuer, s.issuing(), security)
 }
 
 // keySetAge is how long a client may keep the public keys: shorter than a key is published
