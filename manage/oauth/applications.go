@@ -93,6 +93,9 @@ func (s *Service) named(ctx context.Context, byID map[string]*Application) ([]Ap
 // of it. The tokens are listed after the consent has ended, so that those of a request that
 // had just found it are among them.
 func (s *Service) Withdraw(ctx context.Context, a access.Actor, client string) error {
+	if !store.ValidClientID(client) {
+		return errNoClient
+	}
 	err := s.record(ctx, a, audit.ConsentWithdraw, client, func(seq int64) error { return s.Consents.Withdraw(ctx, seq, a.User(), client) })
 	if err != nil {
 		return err
@@ -102,9 +105,12 @@ func (s *Service) Withdraw(ctx context.Context, a access.Actor, client string) e
 		return unavailable(err)
 	}
 	for i := range grants {
-		if err == nil && grants[i].Client == client {
-			err = s.end(ctx, a.Call(), &grants[i], "The user has withdrawn the consent")
+		if grants[i].Client != client {
+			continue
+		}
+		if err := s.end(ctx, a.Call(), &grants[i], "The user has withdrawn the consent"); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }

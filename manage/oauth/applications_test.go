@@ -55,7 +55,7 @@ func (f *fixture) code(user string, client *store.Client, scopes ...string) auth
 }
 
 // redeem is the first tokens of a code.
-func (f *fixture) redeem(user string, client *store.Client, scopes ...string) Issued {
+func (f *fixture) redeem(user string, client *store.Client, scopes ...string) Issuance {
 	f.Helper()
 	issued, err := f.Redeem(f.Context(), call, f.code(user, client, scopes...), client)
 	f.want("redeem", err, "")

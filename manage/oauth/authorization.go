@@ -75,7 +75,7 @@ func (s *Service) reusedCode(ctx context.Context, call access.Call, g *state.Gra
 
 // Redeem uses a code up. Errors are as those of FindCode. The first refresh token is there if
 // the client has the grant for it.
-func (s *Service) Redeem(ctx context.Context, call access.Call, token authz.Secret, client *store.Client) (Issued, error) {
+func (s *Service) Redeem(ctx context.Context, call access.Call, token authz.Secret, client *store.Client) (Issuance, error) {
 	r := state.Redemption{Client: client.ID, AccessTTL: s.AccessTTL}
 	if slices.Contains(client.Grants, oauth.RefreshToken) {
 		r.RefreshTTL = s.RefreshTTL
@@ -83,26 +83,26 @@ func (s *Service) Redeem(ctx context.Context, call access.Call, token authz.Secr
 	grant, refresh, err := s.Grants.Redeem(ctx, token, r)
 	switch {
 	case errors.Is(err, state.ErrCodeUsed):
-		return Issued{}, s.reusedCode(ctx, call, &grant)
+		return Issuance{}, s.reusedCode(ctx, call, &grant)
 	case errors.Is(err, state.ErrNotFound):
-		return Issued{}, notAccepted(err)
+		return Issuance{}, notAccepted(err)
 	case err != nil:
-		return Issued{}, unavailable(err)
+		return Issuance{}, unavailable(err)
 	}
 	user, err := s.userOf(ctx, &grant)
 	switch {
 	case errors.Is(err, errEnded) || err == nil && grant.ClientGen != client.Gen:
-		return Issued{}, notAccepted(errEnded)
+		return Issuance{}, notAccepted(errEnded)
 	case err != nil:
-		return Issued{}, unavailable(err)
+		return Issuance{}, unavailable(err)
 	}
-	return Issued{grant, user, refresh}, nil
+	return Issuance{grant, user, refresh}, nil
 }
 
 // FindRefresh returns the grant of a refresh token that the client could use now, and leaves
 // the token as it is; NotFound for any other. Of one that was used before the grant is
 // returned too if used is true: what comes of it is for RefreshFor.
-func (s *Service) FindRefresh(ctx context.Context, token authz.Secret, client *store.Client, used bool) (Issued, error) {
+func (s *Service) FindRefresh(ctx context.Context, token authz.Secret, client *store.Client, used bool) (Issuance, error) {
 	find := s.Grants.FindUnused
 	if used {
 		find = s.Grants.Find
@@ -117,16 +117,11 @@ func (s *Service) FindRefresh(ctx context.Context, token authz.Secret, client *s
 	}
 	switch {
 	case errors.Is(err, state.ErrNotFound), errors.Is(err, errEnded):
-		return Issued{}, notAccepted(err)
+		return Issuance{}, notAccepted(err)
 	case err != nil:
-		return Issued{}, unavailable(err)
+		return Issuance{}, unavailable(err)
 	}
-	return Issued{Grant: grant, User: user}, nil
-}
-
-// RefreshFor replaces a refresh token of the client, as Refresh does with one of a login.
-func (s *Service) RefreshFor(ctx context.Context, call access.Call, token authz.Secret, client *store.Client) (Issued, error) {
-	return s.rotate(ctx, call, token, client)
+	return Issuance{Grant: grant, User: user}, nil
 }
 
 // EndGrant ends a grant of the client with all its tokens. One that is not there has ended.

@@ -83,22 +83,22 @@ var errEnded = errors.New("the tokens of the user or the client have ended")
 // NotFound. One that was used before, and not just now, ends its grant: a client that presents
 // it lost its successor, or it was stolen (RFC 9700 section 4.14.2).
 func (s *Service) Refresh(ctx context.Context, call access.Call, token authz.Secret) (Tokens, error) {
-	issued, err := s.rotate(ctx, call, token, &store.Client{ID: oauth.LoginClient})
+	issued, err := s.RefreshFor(ctx, call, token, &store.Client{ID: oauth.LoginClient})
 	if err != nil {
 		return Tokens{}, err
 	}
 	return s.tokens(string(oauth.RefreshToken), &issued.User, issued.Grant, issued.Refresh)
 }
 
-// Issued is what an access token is signed for.
-type Issued struct {
+// Issuance is a grant with its user and its next refresh token: an access token is signed for it.
+type Issuance struct {
 	Grant   state.Grant
 	User    store.UserRecord
 	Refresh authz.Secret // the next refresh token; empty: there is none
 }
 
-// rotate replaces a refresh token of the client by its successor.
-func (s *Service) rotate(ctx context.Context, call access.Call, token authz.Secret, client *store.Client) (Issued, error) {
+// RefreshFor replaces a refresh token of the client, as Refresh does with one of a login.
+func (s *Service) RefreshFor(ctx context.Context, call access.Call, token authz.Secret, client *store.Client) (Issuance, error) {
 	var user store.UserRecord
 	read := func(g state.Grant) (err error) {
 		user, err = s.userOf(ctx, &g)
@@ -117,15 +117,15 @@ func (s *Service) rotate(ctx context.Context, call access.Call, token authz.Secr
 			s.Reused()
 		}
 		if err := s.end(ctx, call, &grant, "A refresh token was used again"); err != nil {
-			return Issued{}, err
+			return Issuance{}, err
 		}
-		return Issued{}, notAccepted(state.ErrRefreshReused)
+		return Issuance{}, notAccepted(state.ErrRefreshReused)
 	case errors.Is(err, state.ErrNotFound), errors.Is(err, state.ErrRefreshReplaced), errors.Is(err, errEnded):
-		return Issued{}, notAccepted(err)
+		return Issuance{}, notAccepted(err)
 	case err != nil:
-		return Issued{}, unavailable(err)
+		return Issuance{}, unavailable(err)
 	}
-	return Issued{grant, user, next}, nil
+	return Issuance{grant, user, next}, nil
 }
 
 // Logout ends the grant of a refresh token, used or not, and its access tokens. A token that is

@@ -6,11 +6,13 @@
 package protocol
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/luikyv/go-oidc/pkg/goidc"
 	"github.com/luikyv/go-oidc/pkg/provider"
@@ -82,6 +84,15 @@ type Protocol struct {
 	library  http.Handler
 	metadata []byte
 	mux      *http.ServeMux
+	read     atomic.Pointer[readKeys]
+}
+
+// readKeys are the keys as they were read last, which the library asks for several times for
+// each token.
+type readKeys struct {
+	document []byte
+	id       string // of the key that signs
+	set      goidc.JSONWebKeySet
 }
 
 // New returns a Protocol.
@@ -196,8 +207,12 @@ func (p *Protocol) keys(context.Context) (goidc.JSONWebKeySet, error) {
 	if err != nil {
 		return goidc.JSONWebKeySet{}, err
 	}
+	document := p.Keys.Public()
+	if read := p.read.Load(); read != nil && read.id == key.ID && bytes.Equal(read.document, document) {
+		return read.set, nil
+	}
 	var all goidc.JSONWebKeySet
-	if err := all.UnmarshalJSON(p.Keys.Public()); err != nil {
+	if err := all.UnmarshalJSON(document); err != nil {
 		return goidc.JSONWebKeySet{}, err
 	}
 	signing := goidc.JSONWebKey{Key: key.Private, KeyID: key.ID, Algorithm: string(key.Algorithm), Use: string(goidc.KeyUsageSignature)}
@@ -207,5 +222,6 @@ func (p *Protocol) keys(context.Context) (goidc.JSONWebKeySet, error) {
 			kept = append(kept, public)
 		}
 	}
+	p.read.Store(&readKeys{document, key.ID, goidc.JSONWebKeySet{Keys: kept}})
 	return goidc.JSONWebKeySet{Keys: kept}, nil
 }

@@ -25,7 +25,7 @@ type exchange struct {
 	visit       visit  // at the authorization endpoint
 
 	token  authz.Secret                    // that is presented: a code, a refresh token, or an access token
-	issued oauth.Issued                    // what the code or the refresh token is for
+	issued oauth.Issuance                  // what the code or the refresh token is for
 	scopes []string                        // that an access token may have
 	used   bool                            // the code or the refresh token was used up
 	wrong  *problem                        // that is answered in place of what the library says

@@ -54,7 +54,7 @@ func (s storage) Client(ctx context.Context, id string) (*goidc.Client, error) {
 	}
 	c := &goidc.Client{ID: id, Secret: id, ClientMeta: goidc.ClientMeta{
 		Name: x.client.Name, RedirectURIs: []string{x.redirectURI}, ResponseTypes: []goidc.ResponseType{goidc.ResponseTypeCode},
-		ScopeIDs: storeScopes, TokenAuthnMethod: goidc.AuthnMethodSecretPost, IDTokenSigAlg: s.algorithm(),
+		ScopeIDs: libraryScopes, TokenAuthnMethod: goidc.AuthnMethodSecretPost, IDTokenSigAlg: s.algorithm(),
 	}}
 	if x.client.Public {
 		c.TokenAuthnMethod = goidc.AuthnMethodNone
@@ -65,7 +65,7 @@ func (s storage) Client(ctx context.Context, id string) (*goidc.Client, error) {
 	return c, nil
 }
 
-const storeScopes = oauth.ScopeOpenID + " " + anyScope
+const libraryScopes = oauth.ScopeOpenID + " " + anyScope
 
 // verifySecret accepts the secret of a client that the guard has authenticated, in whose
 // place the guard puts the client's id.
