@@ -17,7 +17,7 @@ func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (re
 	if reason, err := c.checkReady(ctx); reason != OK {
 		return c.deny(r, d, "ready", reason, err)
 	}
-	if !c.schemeAllowed(r) {
+	if !c.AllowsScheme(r) {
 		return c.deny(r, d, "https", HTTPSRequired, nil)
 	}
 	if reason := c.cfg.Sources.read(r); reason != OK {

@@ -151,7 +151,7 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 		return c.deny(r, d, "route", reason, routingError(reason))
 	}
 	r.trace("route", d.Route.String())
-	if !c.schemeAllowed(r) {
+	if !c.AllowsScheme(r) {
 		return c.deny(r, d, "https", HTTPSRequired, nil)
 	}
 	if d.Route.Auth == AuthDeny {
@@ -197,9 +197,9 @@ func (c *Checker) checkQueryRemovable(r *Request, route *Route, public bool) Rea
 	}
 }
 
-// schemeAllowed reports whether the client's connection was secure enough.
+// AllowsScheme reports whether the client's connection was secure enough.
 // Traefik calls the scheme of a websocket over TLS wss.
-func (c *Checker) schemeAllowed(r *Request) bool {
+func (c *Checker) AllowsScheme(r *Request) bool {
 	return !c.cfg.RequireHTTPS || chars.EqualASCIIFold(r.Scheme, "https") || chars.EqualASCIIFold(r.Scheme, "wss")
 }
 

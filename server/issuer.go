@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -47,11 +48,11 @@ func (s *Server) issuing() http.Handler {
 		Check: s.checkLogin, Deny: s.denyLogin,
 	})
 	for _, path := range []string{loginapi.LoginPath, loginapi.RefreshPath, loginapi.LogoutPath} {
-		mux.Handle(path, logins)
+		mux.Handle(path, s.overHTTPS(logins))
 	}
 	clients := s.newOAuthEndpoints()
 	for _, path := range protocol.Paths() {
-		mux.Handle(path, clients)
+		mux.Handle(path, s.overHTTPS(clients))
 	}
 	mux.Handle(extauthz.VerifyPath, extauthz.NewHTTP(s.handler))
 	mux.HandleFunc("GET "+protocol.KeySetPath, func(w http.ResponseWriter, _ *http.Request) {
@@ -66,6 +67,21 @@ func (s *Server) issuing() http.Handler {
 		_, _ = w.Write(document)
 	})
 	return mux
+}
+
+// overHTTPS refuses requests that reached the proxy over http, if require_https is set: they
+// have passwords, codes or tokens. The documents under /.well-known/ are public.
+func (s *Server) overHTTPS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
+		var r authz.Request
+		checks := s.engine.Current().Handler()
+		checks.ReadManage(&r, hr)
+		if !checks.Checker.AllowsScheme(&r) && !strings.HasPrefix(hr.URL.Path, "/.well-known/") {
+			s.denyLogin(w, hr, authz.HTTPSRequired)
+			return
+		}
+		next.ServeHTTP(w, hr)
+	})
 }
 
 // checkLogin has the secret of a login verified as every credential is: limited, counted and
