@@ -1,6 +1,8 @@
 package keytable
 
 import (
+	"time"
+
 	"keyward/apikey"
 	"keyward/store"
 )
@@ -15,7 +17,7 @@ type Selector struct {
 	onStatus      bool
 	text          []byte // that is searched for
 	search        *Search
-	passes        []verdict // by the number of a chunk of rows; nil: each row is looked at
+	verdicts      []verdict // by the number of a chunk of rows
 	textID        apikey.ID
 	textIsID      bool   // textID is what is searched for, too
 	expiresBy     moment // latest end of a key's validity that is looked for; never: any
@@ -35,9 +37,7 @@ func (t *Table) Selector(f *store.KeyFilter, search *Search) *Selector {
 	s.text = []byte(f.Text)
 	search.begin(&t.texts)
 	s.textID, s.textIsID = apikey.ParseID(s.text)
-	if len(s.text) > 0 && !s.textIsID {
-		s.passes = make([]verdict, len(t.rows))
-	}
+	s.verdicts = make([]verdict, len(t.rows))
 	s.needs, s.excludes = flagsOf(f)
 	if f.Rotating {
 		s.needs |= rowReplaced
@@ -45,7 +45,10 @@ func (t *Table) Selector(f *store.KeyFilter, search *Search) *Selector {
 	s.expiresBy = never
 	if f.Expiring > 0 && f.Rules.MaxAge == 0 {
 		s.needs, s.excludes = s.needs|rowExpires, s.excludes|rowEnded
-		s.expiresBy, _ = momentOf(f.Now.Add(f.Expiring))
+		s.expireBy(f.Now.Add(f.Expiring))
+	}
+	if f.State == store.KeyExpired && f.Rules.MaxAge == 0 {
+		s.expireBy(f.Now)
 	}
 	s.secretBy = never
 	if age := max(f.OlderThan, f.UnusedFor); age > 0 {
@@ -62,6 +65,13 @@ func (t *Table) Selector(f *store.KeyFilter, search *Search) *Selector {
 		}
 	}
 	return s
+}
+
+// expireBy has only keys selected that expire by then.
+func (s *Selector) expireBy(at time.Time) {
+	if by, exact := momentOf(at); exact && (s.expiresBy == never || by < s.expiresBy) {
+		s.expiresBy = by
+	}
 }
 
 // flagsOf returns which flags each row in the filter's state has, and which none has.
@@ -86,30 +96,6 @@ func flagsOf(f *store.KeyFilter) (needs, excludes rowFlags) {
 		}
 	}
 	return needs, excludes
-}
-
-// verdict is what is known of a chunk of rows.
-type verdict uint8
-
-const (
-	unknown verdict = iota
-	mayMatch
-	noMatch
-)
-
-// passed reports whether no row of the n-th row's chunk has the text that is searched for.
-func (s *Selector) passed(n uint32) bool {
-	if s.passes == nil {
-		return false
-	}
-	chunk := n / rowChunk
-	if s.passes[chunk] == unknown {
-		s.passes[chunk] = noMatch
-		if s.search.within(&s.table.texts, s.table.spans[chunk], s.text) {
-			s.passes[chunk] = mayMatch
-		}
-	}
-	return s.passes[chunk] == noMatch
 }
 
 // Selects reports whether the filter may select the key of the n-th row.

@@ -23,7 +23,7 @@ type Table struct {
 	byID    map[apikey.ID]uint32 // row number
 	names   map[string]uint32    // numbers of users and projects
 	texts   texts
-	spans   []span      // of the texts, by the number of a chunk of rows
+	chunks  []summary   // by the number of a chunk of rows
 	latest  []time.Time // by the number of a user: when its latest key was made, by any line
 	ofUser  [][]uint32  // by the number of a user: the rows of its keys
 	order   []uint32    // row numbers by store.Position, without the last unsorted
@@ -132,8 +132,8 @@ func (t *Table) Add(line []byte, at journal.LineRef) {
 		id: id, seconds: seconds, nanos: nanos, offset: at.Offset, length: uint32(at.Length), number: uint32(at.Number),
 		user: user, project: t.nameNumber(r.Project), texts: t.texts.replace(row.texts, r.Hint, r.Name),
 	}
-	t.spans[n/rowChunk] = t.spans[n/rowChunk].with(row.texts)
 	t.setStatus(n, row, r)
+	t.chunks[n/rowChunk].add(row)
 	if t.texts.wasteful() {
 		t.packTexts()
 	}
@@ -142,13 +142,16 @@ func (t *Table) Add(line []byte, at journal.LineRef) {
 // packTexts leaves out the texts that were replaced.
 func (t *Table) packTexts() {
 	packed := texts{packed: t.texts.packed + 1, longest: t.texts.longest}
-	clear(t.spans)
+	for i := range t.chunks {
+		t.chunks[i] = emptySummary
+	}
 	for n := range uint32(t.count) {
-		if row := t.Row(n); row.texts != noTexts {
+		row := t.Row(n)
+		if row.texts != noTexts {
 			hint, name, _ := t.texts.get(row.texts)
 			row.texts = packed.add(string(hint), string(name))
 		}
-		t.spans[n/rowChunk] = t.spans[n/rowChunk].with(t.Row(n).texts)
+		t.chunks[n/rowChunk].add(row)
 	}
 	t.texts = packed
 }
@@ -188,7 +191,7 @@ func (t *Table) Count() int { return t.count }
 func (t *Table) add(id apikey.ID) uint32 {
 	n := uint32(t.count)
 	if t.count%rowChunk == 0 {
-		t.rows, t.spans = append(t.rows, make([]Row, rowChunk)), append(t.spans, span{})
+		t.rows, t.chunks = append(t.rows, make([]Row, rowChunk)), append(t.chunks, emptySummary)
 	}
 	t.count++
 	t.byID[id] = n

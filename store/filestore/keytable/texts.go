@@ -147,8 +147,7 @@ func (s span) with(ref textRef) span {
 	return s
 }
 
-// within reports whether the text may be in the texts of the span. By that, rows without a
-// match are passed over by the thousand.
+// within reports whether the text may be in the texts of the span.
 func (s *Search) within(t *texts, where span, text []byte) bool {
 	if where.unknown {
 		return true
