@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +19,6 @@ import (
 
 	"keyward/bench/credential"
 	"keyward/bench/loadgen"
-	"keyward/bench/process"
 	"keyward/e2e/stack"
 	"keyward/internal/prove"
 )
@@ -58,16 +56,8 @@ log: {level: info, decisions: denied}`)}
 	for n := range rightUsers {
 		l.password(fmt.Sprint("user-", n), rightPassword(n))
 	}
-	t.Setenv("GOMAXPROCS", "1")
-	l.start()
+	l.startOnOneCore()
 	t.Cleanup(func() { l.process.Stop() })
-	if err := exec.Command("taskset", "-a", "-p", "-c", "0", strconv.Itoa(l.process.PID())).Run(); err != nil {
-		t.Fatal(err)
-	}
-	if err := process.Pin(1); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = process.Unpin() })
 	return l
 }
 

@@ -30,8 +30,8 @@ var programs struct {
 var postgresServer = postgrestest.Server{Hasher: apikey.NewHasher(authz.Secret{})}
 
 func TestMain(m *testing.M) {
-	if os.Getenv(snapshotsOf) != "" {
-		if err := takeSnapshots(os.Stdout); err != nil {
+	if helped, err := help(); helped {
+		if err != nil {
 			fmt.Fprintln(os.Stderr, "e2e:", err)
 			os.Exit(1)
 		}
@@ -43,6 +43,18 @@ func TestMain(m *testing.M) {
 		code = 1
 	}
 	os.Exit(code)
+}
+
+// help does what the environment wants of the test program instead of tests, if anything.
+func help() (helped bool, err error) {
+	switch {
+	case os.Getenv(snapshotsOf) != "":
+		return true, takeSnapshots(os.Stdout)
+	case os.Getenv(steadyRequests) != "":
+		return true, makeSteadyRequests(os.Stdin, os.Stdout)
+	default:
+		return false, nil
+	}
 }
 
 func prepareAndRun(m *testing.M) (code int, err error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"keyward/bench/process"
 	"keyward/e2e/stack"
 )
 
@@ -71,6 +72,19 @@ func (m *managed) start() {
 		m.process = process
 	}
 	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// startOnOneCore is start on the first core; everything else is then on the other one.
+func (m *managed) startOnOneCore() {
+	m.t.Helper()
+	m.t.Cleanup(func() { _ = process.Unpin() })
+	if err := process.Pin(0); err != nil {
+		m.t.Fatal(err)
+	}
+	m.start()
+	if err := process.Pin(1); err != nil {
 		m.t.Fatal(err)
 	}
 }

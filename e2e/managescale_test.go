@@ -55,7 +55,7 @@ func TestManagedAtScale(t *testing.T) {
 	s.changes()
 	s.pages()
 	if prove.Size(false, true) {
-		s.checksBeside(map[string]func() func(){"100 changes per second": s.changeSteadily, "20 pages of the console per second": s.browseSteadily})
+		s.checksBeside(map[string]*steady{"100 changes per second": s.steadyChanges(), "20 pages of the console per second": s.steadyPages()})
 	}
 }
 

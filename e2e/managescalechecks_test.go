@@ -1,17 +1,13 @@
 package e2e
 
 import (
-	"context"
-	"os/exec"
-	"slices"
-	"strconv"
-	"sync"
+	"net/http"
 	"time"
 
 	"keyward/bench/credential"
 	"keyward/bench/loadgen"
-	"keyward/bench/process"
 	"keyward/e2e/stack"
+	cookies "keyward/manage/session"
 )
 
 const (
@@ -24,79 +20,55 @@ const (
 
 // checksBeside compares the checks' 99th percentile beside other work of the process with
 // that without: Keyward is on one core, everything else on the other.
-func (s *scale) checksBeside(work map[string]func() (stop func())) {
+func (s *scale) checksBeside(work map[string]*steady) {
 	s.t.Helper()
 	s.process.Stop()
-	s.t.Setenv("GOMAXPROCS", "1")
-	s.start()
-	pin := exec.Command("taskset", "-a", "-p", "-c", "0", strconv.Itoa(s.process.PID()))
-	if err := pin.Run(); err != nil {
-		s.t.Fatal(err)
+	s.startOnOneCore()
+	checks := loadgen.Driver{
+		Address: stack.Address(s.ports.GRPC), Ask: loadgen.RequestSource(credential.Bearers(s.secrets), loadgen.Allow), GRPC: true,
+		Conns: 4, Streams: 1000, Rate: checksEvery, Span: roundSpan,
 	}
-	if err := process.Pin(1); err != nil {
-		s.t.Fatal(err)
-	}
-	defer func() { _ = process.Unpin() }()
-	load, err := loadgen.DialTarget(stack.Address(s.ports.GRPC), 4)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	defer load.Close()
-	checks := loadgen.Load{Workers: 16, Rate: checksEvery, Span: roundSpan, Pick: credential.AnyKey(s.secrets)}
-	round := func() time.Duration {
-		o, err := load.Run(s.t.Context(), checks)
+	var quiet, beside loadgen.Histogram
+	round := func(into *loadgen.Histogram) {
+		answers, err := checks.Run()
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		return o.Percentile(99)
+		into.Merge(&answers.Histogram)
 	}
-	round() // warm
+	round(&quiet) // warm
 	for what, steadily := range work {
-		var quiet, beside []time.Duration
+		quiet, beside = loadgen.Histogram{}, loadgen.Histogram{}
 		for range checkRounds {
-			quiet = append(quiet, round())
-			stop := steadily()
-			beside = append(beside, round())
-			stop()
+			round(&quiet)
+			stop := steadily.start(s.t)
+			round(&beside)
+			if rate := stop(); rate < 0.8*float64(steadily.PerSecond) {
+				s.t.Errorf("%s: %.0f were made per second", what, rate)
+			}
 		}
-		slices.Sort(quiet)
-		slices.Sort(beside)
-		calm, busy := quiet[checkRounds/2], beside[checkRounds/2]
+		calm, busy := quiet.Percentile(99), beside.Percentile(99)
 		ratio := float64(busy) / float64(calm)
-		s.t.Logf("checks' p99, medians of %d rounds: %v alone, %v beside %s: %.2f times", checkRounds, calm, busy, what, ratio)
+		s.t.Logf("checks' p99 over %d rounds: %v alone, %v beside %s: %.2f times", checkRounds, calm, busy, what, ratio)
 		if ratio > maxSlowdown {
 			s.t.Errorf("checks beside %s take %.2f times as long, want at most %.1f", what, ratio, maxSlowdown)
 		}
 	}
 }
 
-// changeSteadily makes changes until the returned function is called.
-func (s *scale) changeSteadily() (stop func()) {
-	ctx, cancel := context.WithCancel(s.t.Context())
-	var wait sync.WaitGroup
-	made := make(chan struct{}, 1000)
-	const callers = 4
-	for range callers {
-		wait.Go(func() {
-			tick := time.NewTicker(callers * time.Second / changesEvery)
-			defer tick.Stop()
-			for {
-				select {
-				case <-ctx.Done():
-					return
-				case <-tick.C:
-					s.call("POST", "/keys", `{"name": "beside checks"}`, nil)
-					made <- struct{}{}
-				}
-			}
-		})
+// steadyChanges make keys.
+func (s *scale) steadyChanges() *steady {
+	return &steady{
+		Callers: 4, PerSecond: changesEvery, Method: http.MethodPost, Body: `{"name": "beside checks"}`, URLs: []string{"http://" + s.address + "/api/v1/keys"},
+		Header: map[string]string{"Authorization": "Bearer " + s.admin, "Content-Type": "application/json"},
 	}
-	began := time.Now()
-	return func() {
-		cancel()
-		wait.Wait()
-		if rate := float64(len(made)) / time.Since(began).Seconds(); rate < 0.8*changesEvery {
-			s.t.Errorf("%.0f changes per second were made, want %d", rate, changesEvery)
-		}
+}
+
+// steadyPages request pages of the console.
+func (s *scale) steadyPages() *steady {
+	pages := steady{Callers: 1, PerSecond: pagesEvery, Method: http.MethodGet, Header: map[string]string{"Cookie": cookies.CookieName + "=" + s.cookie}}
+	for _, path := range scalePages {
+		pages.URLs = append(pages.URLs, "http://"+s.address+path)
 	}
+	return &pages
 }

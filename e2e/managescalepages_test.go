@@ -1,12 +1,10 @@
 package e2e
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"keyward/internal/prove"
@@ -88,26 +86,4 @@ func (s *scale) page(path string) (size int, first time.Time) {
 		s.t.Fatalf("%s: %s %v", path, answer.Status, err)
 	}
 	return len(text), first
-}
-
-// browseSteadily requests pages until the returned function is called.
-func (s *scale) browseSteadily() (stop func()) {
-	ctx, cancel := context.WithCancel(s.t.Context())
-	var wait sync.WaitGroup
-	wait.Go(func() {
-		tick := time.NewTicker(time.Second / pagesEvery)
-		defer tick.Stop()
-		for n := 0; ; n++ {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				s.page(scalePages[n%len(scalePages)])
-			}
-		}
-	})
-	return func() {
-		cancel()
-		wait.Wait()
-	}
 }

@@ -39,6 +39,9 @@ type Options struct {
 	// TuneGC makes the server set the garbage collector's percentage by the live
 	// heap. It is for a process that is a server and nothing else.
 	TuneGC bool
+	// TuneProcs makes a server with a console or an issuer raise GOMAXPROCS to two. It is
+	// for a process that is a server and nothing else.
+	TuneProcs bool
 	// HashCommand runs password.Serve, so that passwords are hashed in separate
 	// processes. The zero value hashes in this process, and checks wait meanwhile.
 	HashCommand password.Command
@@ -91,6 +94,9 @@ func New(opts Options) (*Server, error) {
 
 // start starts what serves by the configuration.
 func (s *Server) start(cfg *config.Config, source *engine.Source) error {
+	if s.opts.TuneProcs {
+		tuneProcs(cfg)
+	}
 	var err error
 	s.engine, err = engine.Start(engine.Options{
 		Config: cfg, Source: source, AcceptReload: acceptReload, Logger: s.logger, LogLevel: &s.level,

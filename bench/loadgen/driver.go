@@ -58,7 +58,7 @@ func (d Driver) Run() (*Answers, error) {
 			defer mu.Unlock()
 			failed = errors.Join(failed, err)
 			if l != nil {
-				all.merge(&l.done)
+				all.Merge(&l.done)
 				all.Failed += l.failed
 			}
 		})

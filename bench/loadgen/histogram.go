@@ -46,7 +46,8 @@ func (h *Histogram) add(d time.Duration) {
 	h.buckets[bucketOf(d)]++
 }
 
-func (h *Histogram) merge(other *Histogram) {
+// Merge adds what the other one has.
+func (h *Histogram) Merge(other *Histogram) {
 	h.Count += other.Count
 	for i, n := range other.buckets {
 		h.buckets[i] += n

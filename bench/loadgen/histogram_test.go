@@ -20,7 +20,7 @@ func TestHistogramAgreesWithSorting(t *testing.T) {
 			two.add(d)
 		}
 	}
-	one.merge(&two)
+	one.Merge(&two)
 	slices.Sort(all)
 	for _, p := range []float64{0, 1, 50, 99, 99.9, 100} {
 		want := all[min(len(all)-1, int(float64(len(all))*p/100))]

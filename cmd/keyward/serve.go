@@ -33,11 +33,13 @@ func (c *serveCommand) Run(env *command.Env) error {
 	env.Stderr = impatientWriter{env.Stderr}
 
 	_, ownGOGC := env.Getenv("GOGC") // an explicit setting is kept
+	_, ownProcs := env.Getenv("GOMAXPROCS")
 	s, err := server.New(server.Options{
 		Load:        func() (*config.Config, error) { return env.LoadConfig(c.Config) },
 		ConfigFile:  c.Config,
 		Version:     thisBuild().Version,
 		TuneGC:      !ownGOGC,
+		TuneProcs:   !ownProcs,
 		LibraryLogs: true,
 		HashCommand: password.Command{
 			Path: selfExecutable(), Args: []string{os.Args[0], hashCommandName}, LowPriority: []string{hashLowPriorityArg},

@@ -2,6 +2,7 @@
 package pacer
 
 import (
+	"io"
 	"runtime"
 	"time"
 )
@@ -36,12 +37,33 @@ var background = pace{slice: 500 * time.Microsecond, every: 32, weight: 6}
 // make a caller wait several times as long on an idle machine.
 var request = pace{slice: time.Millisecond, every: 1, excused: 1200 * time.Microsecond, weight: 2}
 
+// rendering is the pace of the making of a page, in pieces of some microseconds.
+var rendering = pace{slice: 500 * time.Microsecond, every: 64, excused: request.excused, weight: request.weight}
+
 // New returns a Pacer of work in the background that goes by the system's clock.
 func New() Pacer { return Pacer{pace: background, now: time.Now, sleep: time.Sleep} }
 
 // ForRequest returns a Pacer of work that a caller waits for, such as a search through
 // all keys.
 func ForRequest() Pacer { return Pacer{pace: request, now: time.Now, sleep: giveWay} }
+
+// Writer paces what makes a page and writes it in small pieces, such as a template. It is for
+// a caller who waits.
+type Writer struct {
+	out   io.Writer
+	pacer Pacer
+}
+
+// NewWriter returns a Writer to another writer.
+func NewWriter(out io.Writer) *Writer {
+	return &Writer{out, Pacer{pace: rendering, now: time.Now, sleep: giveWay}}
+}
+
+// Write implements io.Writer.
+func (w *Writer) Write(piece []byte) (int, error) {
+	w.pacer.Step()
+	return w.out.Write(piece)
+}
 
 // giveWay sleeps, and continues after what was ready by then: the scheduler continues
 // first what a timer wakes. A goroutine that only yields would not do, because the

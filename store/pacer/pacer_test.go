@@ -1,6 +1,7 @@
 package pacer
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -58,5 +59,29 @@ func TestPacerOfRequest(t *testing.T) {
 		if share := rest(ForRequest(), c.late, c.steps, perStep); share < c.least || share > c.limit {
 			t.Errorf("%d steps, woken %s late: rested %.2f of the work", c.steps, c.late, share)
 		}
+	}
+}
+
+// TestWriter: a page that is written in small pieces arrives whole, and its making rests for as
+// long as it works.
+func TestWriter(t *testing.T) {
+	var page strings.Builder
+	w := NewWriter(&page)
+	clock := time.Unix(1000, 0)
+	var worked, rested time.Duration
+	w.pacer.now = func() time.Time { return clock }
+	w.pacer.sleep = func(d time.Duration) { rested += d; clock = clock.Add(d) }
+	for range 1000 {
+		const perPiece = 3 * time.Microsecond
+		clock, worked = clock.Add(perPiece), worked+perPiece
+		if n, err := w.Write([]byte("row")); n != 3 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if page.String() != strings.Repeat("row", 1000) {
+		t.Errorf("%d bytes arrived", page.Len())
+	}
+	if share := float64(rested) / float64(worked); share < 0.7 || share > 1 {
+		t.Errorf("rested %.2f of the work", share)
 	}
 }

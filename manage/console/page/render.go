@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"keyward/manage/console/words"
+	"keyward/store/pacer"
 )
 
 //go:embed templates
@@ -108,7 +109,7 @@ func (r *Request) Render(t Templates, name string, head Head, data any) error {
 	v := r.view(head)
 	v.Data = data
 	var page bytes.Buffer
-	if err := found.ExecuteTemplate(&page, "layout.html", v); err != nil {
+	if err := found.ExecuteTemplate(pacer.NewWriter(&page), "layout.html", v); err != nil {
 		return fmt.Errorf("console: rendering %s: %w", name, err)
 	}
 	r.send("text/html; charset=utf-8", cmp.Or(head.Status, http.StatusOK), page.Bytes())

@@ -1,8 +1,11 @@
 package server
 
 import (
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+
+	"keyward/config"
 )
 
 // gcTuner gives the garbage collector its default headroom, which is the size of
@@ -40,4 +43,17 @@ func percentFor(live uint64) int {
 		return defaultGOGC
 	}
 	return int(min(defaultGOGC+headroom*100/live, maxPercent))
+}
+
+// minProcs is how many threads run Go code at a time, at least, in a server that manages: also
+// on one core. One that waits for the disk, or that renders a page, then does not keep the
+// checks waiting: the system divides the core between the threads. The Go runtime takes two as
+// the minimum under a CPU limit, but not on a machine of one core.
+const minProcs = 2
+
+// tuneProcs raises GOMAXPROCS if the configuration has the server manage.
+func tuneProcs(cfg *config.Config) {
+	if manages := cfg.Listen.Console != "" || cfg.Listen.Issuer != ""; manages && runtime.GOMAXPROCS(0) < minProcs {
+		runtime.GOMAXPROCS(minProcs)
+	}
 }
