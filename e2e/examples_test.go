@@ -1,17 +1,13 @@
 package e2e
 
 import (
-	"bytes"
-	"crypto/rand"
 	"encoding/json"
-	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 
 	"keyward/e2e/stack"
 )
@@ -113,25 +109,47 @@ func speakTLS(p *pair) func(*testing.T, *stack.EnvoyConfig) {
 	}
 }
 
-// TestHalo runs the commands of Halo's page.
-func TestHalo(t *testing.T) { throughProxies(t, runHalo, overHTTP...) }
+// TestHalo runs the commands of Halo's page, and with the proxies that have the issuer's
+// endpoints those of its login.
+func TestHalo(t *testing.T) { throughEvery(t, runHalo) }
+
+// throughEvery runs a test with every proxy, Envoy and nginx with the issuer's endpoints.
+func throughEvery(t *testing.T, test func(t *testing.T, proxy string)) {
+	for _, proxy := range slices.Concat(issuerProxies, overHTTP) {
+		t.Run(proxy, func(t *testing.T) { test(t, proxy) })
+	}
+}
 
 func runHalo(t *testing.T, proxy string) {
-	c, printed := exampleFile{name: "halo", hosts: []string{"localhost:8091"}, mediaType: "application/json", proxy: proxy}.start(t)
-	pat := printed[2]
-	jti := rand.Text()
+	const api = "http://localhost:8091"
+	c, printed := exampleFile{
+		name: "halo", hosts: []string{"localhost:8091"}, mediaType: "application/json", proxy: proxy,
+		edit: func(text string) string { return strings.Replace(text, "'a long password'", "password", 1) }, // the page's
+	}.start(t)
+	pat := printed[1]
+	issuer := c.pastProxy(api)
+	token, other := issuer.logIn("admin", "password").Token, issuer.logIn("admin", "password").Token
+	own, forger := c.signer(), signer{newECDSAKey(t)}
 	c.keys["pat_1234567890abcdef"], c.keys["your-token"] = pat, pat
 	c.variables = map[string]string{
-		"ID": c.idOf(pat), "PAT_ENDS": c.endOf(pat), "MISTYPED": misconfigured(pat), "JTI": jti,
-		"JWT":                c.login(jwt.MapClaims{"iss": "halo", "sub": "admin", "jti": jti}),
-		"JWT_WITHOUT_SCOPES": c.login(jwt.MapClaims{"iss": "halo", "sub": "admin", "scope": ""}),
-		"JWT_OF_UNKNOWN":     c.login(jwt.MapClaims{"iss": "halo", "sub": "mallory"}),
-		"JWT_EXPIRED":        c.login(jwt.MapClaims{"iss": "halo", "sub": "admin", "exp": time.Now().Add(-time.Minute).Unix()}),
-		"JWT_FORGED": sign(t, jwt.SigningMethodHS256, bytes.Repeat([]byte("x"), 64), "", "JWT",
-			claims(jwt.MapClaims{"iss": "halo", "sub": "admin"})),
+		"ID": c.idOf(pat), "PAT_ENDS": c.endOf(pat), "MISTYPED": misconfigured(pat),
+		"JWT": token, "JWT_TO_REVOKE": other, "JTI": c.idOfToken(other),
+		"JWT_WITHOUT_SCOPES": own.sign(t, token, map[string]any{"scope": ""}),
+		"JWT_OF_UNKNOWN":     own.sign(t, token, map[string]any{"sub": "mallory"}),
+		"JWT_EXPIRED":        own.sign(t, token, expiredClaims()),
+		"JWT_FORGED":         forger.sign(t, token, nil),
 	}
 	c.run(t, "halo")
+	if slices.Contains(issuerProxies, proxy) {
+		c.run(t, "halo-login")
+	}
 	c.keepsSecrets(t)
+}
+
+// expiredClaims are those of a token that was valid until a minute ago.
+func expiredClaims() map[string]any {
+	ended := time.Now().Add(-time.Minute)
+	return map[string]any{"iat": ended.Add(-time.Hour).Unix(), "exp": ended.Unix()}
 }
 
 // TestHalfred runs the commands of Halfred's page.
@@ -165,60 +183,6 @@ func runHaplo(t *testing.T, proxy string) {
 	c.variables["ID"] = c.idOf(printed[1])
 	c.run(t, "haplo")
 	c.keepsSecrets(t)
-}
-
-// TestGenericAPI runs the commands of the Generic API's page, with the test's
-// authorization server and then without one.
-func TestGenericAPI(t *testing.T) { throughProxies(t, runGenericAPI, overHTTP...) }
-
-func runGenericAPI(t *testing.T, proxy string) {
-	server := startAuthorizationServer(t, "keyward:from your authorization server")
-	c, printed := exampleFile{
-		name: "generic-api", hosts: []string{"api.example.com:443", "api.example.com:80"}, tls: "api.example.com", mediaType: "application/json", proxy: proxy,
-		edit: func(text string) string { return strings.ReplaceAll(text, "https://auth.example.com", server.URL) },
-	}.start(t)
-	key := printed[2]
-	c.variables = c.genericTokens(server)
-	c.variables["ID"], c.variables["KEY_ENDS"], c.variables["MISTYPED"] = c.idOf(key), c.endOf(key), misconfigured(key)
-	c.keys["YOUR_API_KEY"], c.keys["your_api_key_here"] = key, key
-	c.keys["YOUR_JWT_TOKEN"] = c.variables["JWT"]
-	c.keys["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9..."] = c.variables["JWT"]
-	c.run(t, "generic-api")
-	c.keepsSecrets(t)
-	server.Close()
-	c.run(t, "generic-api-away")
-}
-
-// genericTokens returns tokens of the Generic API's login endpoint and of the
-// authorization server, valid and invalid.
-func (s *system) genericTokens(server *authorizationServer) map[string]string {
-	s.t.Helper()
-	const issuer = "https://api.example.com"
-	now := time.Now()
-	ends := now.Add(50 * time.Minute).UTC()
-	jti := rand.Text()
-	user := func(given jwt.MapClaims) jwt.MapClaims {
-		c := claims(jwt.MapClaims{"iss": issuer, "aud": issuer, "sub": "12345", "scope": "write read", "exp": ends.Unix()})
-		maps.Copy(c, given)
-		return c
-	}
-	reader := jwt.MapClaims{"sub": "12345", "scope": "read"}
-	return map[string]string{
-		"JWT": s.login(user(jwt.MapClaims{"jti": jti})), "JTI": jti, "JWT_ENDS": ends.Format(time.RFC3339),
-		"JWT_NEW":               s.login(user(nil)),
-		"JWT_EXPIRED":           s.login(user(jwt.MapClaims{"exp": now.Add(-time.Minute).Unix()})),
-		"JWT_OF_TWO_HOURS":      s.login(user(jwt.MapClaims{"exp": now.Add(2 * time.Hour).Unix()})),
-		"JWT_FOR_ANOTHER_API":   s.login(user(jwt.MapClaims{"aud": "https://other.example.com"})),
-		"JWT_OF_ANOTHER_ISSUER": s.login(user(jwt.MapClaims{"iss": server.URL})),
-		"JWT_FORGED":            sign(s.t, jwt.SigningMethodHS256, bytes.Repeat([]byte("x"), 64), "", "JWT", user(nil)),
-		"ACCESS_RS256":          server.accessToken(jwt.SigningMethodRS256, reader),
-		"ACCESS_ES256":          server.accessToken(jwt.SigningMethodES256, reader),
-		"ACCESS_NEW":            server.accessToken(jwt.SigningMethodRS256, reader),
-		"OPAQUE":                server.opaque(jwt.MapClaims{"sub": "12345", "scope": "read write", "exp": ends.Unix()}),
-		"OPAQUE_EXPIRED":        server.opaque(jwt.MapClaims{"sub": "12345", "exp": now.Add(-time.Minute).Unix()}),
-		"OPAQUE_KNOWN":          server.opaque(reader),
-		"OPAQUE_NEW":            server.opaque(reader),
-	}
 }
 
 // endOf returns when a key expires.

@@ -18,7 +18,7 @@ import (
 type signer struct{ key any }
 
 // signer reads the only signing key of the system's issuer.
-func (s issuing) signer() signer {
+func (s *system) signer() signer {
 	s.t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.dir, "signing-keys", "*.pem"))
 	if err != nil || len(files) == 0 {

@@ -2,19 +2,14 @@ package e2e
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"keyward/e2e/stack"
 )
 
 // TestTheGenericAPIsLimits compares the example with its page: 1000 requests an
@@ -26,12 +21,8 @@ func TestTheGenericAPIsLimits(t *testing.T) {
 }
 
 func genericAPILimits(t *testing.T, proxy, program string) {
-	server := startAuthorizationServer(t, "keyward:from your authorization server")
-	c, printed := exampleFile{
-		name: "generic-api", hosts: []string{"api.example.com:443"}, tls: "api.example.com", mediaType: "application/json", proxy: proxy, keyward: program,
-		edit: func(text string) string { return strings.ReplaceAll(text, "https://auth.example.com", server.URL) },
-	}.start(t)
-	tokens := c.genericTokens(server)
+	c, printed := startGenericAPI(t, exampleFile{proxy: proxy, keyward: program})
+	tokens := c.genericTokens(c.oauthClient(printed[3]))
 	client := c.manyRequests(t)
 	now := &clock{s: c.system}
 	now.set(time.Now())
@@ -39,8 +30,8 @@ func genericAPILimits(t *testing.T, proxy, program string) {
 		name, credential string
 		limit            int
 	}{
-		{"api_key", printed[2], 1000},
-		{"oauth", tokens["ACCESS_RS256"], 5000},
+		{"api_key", printed[1], 1000},
+		{"oauth", tokens["ACCESS"], 5000},
 		{"jwt", tokens["JWT"], 2000},
 	} {
 		before := c.arrived()
@@ -63,7 +54,7 @@ func genericAPILimits(t *testing.T, proxy, program string) {
 	}
 	// An hour later the bucket is full again.
 	now.advance(time.Hour)
-	if n := client.allowed(t, printed[2], 1001); n != 1000 {
+	if n := client.allowed(t, printed[1], 1001); n != 1000 {
 		t.Errorf("in the next hour %d of 1001 are allowed", n)
 	}
 }
@@ -98,17 +89,7 @@ type manyRequests struct {
 // manyRequests returns a client of the terminal's page.
 func (c *terminal) manyRequests(t *testing.T) *manyRequests {
 	t.Helper()
-	authority, err := os.ReadFile(c.authority.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(authority)
-	port := c.tlsPort
-	if port == 0 {
-		port = c.Ports().Envoy
-	}
-	return newManyRequests(t, "https://"+stack.Address(port)+"/v1/users", &tls.Config{RootCAs: roots, ServerName: "api.example.com"})
+	return newManyRequests(t, "https://"+c.proxyAddress()+"/v1/users", c.security())
 }
 
 func newManyRequests(t *testing.T, url string, security *tls.Config) *manyRequests {

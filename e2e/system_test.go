@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -141,6 +142,8 @@ func (s *system) configText(ports stack.Ports) string {
 		grpc, http, stack.Address(ports.Admin), more, s.opts.keys, s.opts.config)
 }
 
+var listenSection = regexp.MustCompile(`(?m)^listen: .*\n`)
+
 // listenOn changes the ports of an example, which listens on Keyward's default
 // ports.
 func (s *system) listenOn(ports stack.Ports) string {
@@ -150,10 +153,11 @@ func (s *system) listenOn(ports stack.Ports) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	const section = "\nlisten: "
-	shipped, _, _ := strings.Cut(string(text), section)
-	text = fmt.Appendf(nil, "%s%s{grpc: %q, http: %q, admin: %q}\n", shipped, section,
-		stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin))
+	section := fmt.Sprintf("listen: {grpc: %q, http: %q, admin: %q", stack.Address(ports.GRPC), stack.Address(ports.HTTP), stack.Address(ports.Admin))
+	if strings.Contains(string(text), "\nissuer:") {
+		section += fmt.Sprintf(", issuer: %q", stack.Address(ports.Issuer))
+	}
+	text = append(listenSection.ReplaceAll(text, nil), section+"}\n"...)
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
