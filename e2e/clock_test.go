@@ -57,6 +57,12 @@ func keywardWithClock(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return buildOverlaid(t, dir, overlay)
+}
+
+// buildOverlaid builds keyward in the directory with files replaced by others.
+func buildOverlaid(t *testing.T, dir string, overlay []byte) string {
+	t.Helper()
 	binary := filepath.Join(dir, "keyward")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-overlay", writeFile(t, dir, "overlay.json", string(overlay)), "-o", binary, "./cmd/keyward")
 	cmd.Dir = programs.root

@@ -37,9 +37,14 @@ errors: generic
 // issuing is a system with an issuer, and a user alice.
 type issuing struct{ *system }
 
-func startIssuing(t *testing.T, proxy string) issuing {
+// startIssuing starts one with what the options have in addition.
+func startIssuing(t *testing.T, o options) issuing {
 	t.Helper()
-	s := issuing{newSystem(t, options{proxy: proxy, config: issuerConfig, issuer: true})}
+	o.config, o.issuer = issuerConfig, true
+	if o.proxy == "" {
+		o.proxy = issuerProxies[0]
+	}
+	s := issuing{newSystem(t, o)}
 	s.key("--name", "first")
 	s.user("alice", alicesPassword, "--scope", "items:read")
 	s.start()
@@ -100,7 +105,7 @@ func (s issuing) wants(what string, status int, lines ...string) answer {
 // throughIssuers runs a test with each proxy that has the issuer's endpoints.
 func throughIssuers(t *testing.T, test func(t *testing.T, s issuing)) {
 	for _, proxy := range issuerProxies {
-		t.Run(proxy, func(t *testing.T) { test(t, startIssuing(t, proxy)) })
+		t.Run(proxy, func(t *testing.T) { test(t, startIssuing(t, options{proxy: proxy})) })
 	}
 }
 
@@ -245,7 +250,7 @@ func fileLines(t *testing.T, name string) []string {
 // TestIssuedTokensAreRefused: a token of a login says what its user may do at the API and nothing
 // more, and only as it was issued.
 func TestIssuedTokensAreRefused(t *testing.T) {
-	s := startIssuing(t, "envoy-issuer")
+	s := startIssuing(t, options{})
 	token := s.login().Token
 	s.wants("accepted", 200, bearer(token))
 	other := s.signer()

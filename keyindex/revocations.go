@@ -21,7 +21,24 @@ type Revocations struct {
 
 // NewRevocations makes Revocations that are not ready, and until then report
 // that every token is revoked.
-func NewRevocations() *Revocations { return &Revocations{now: time.Now} }
+func NewRevocations() *Revocations {
+	start := time.Now()
+	return &Revocations{now: notAhead(time.Now, start, func() time.Duration { return time.Since(start) })}
+}
+
+// notAhead returns the clock, or what it would be had it only run since the start, if that is
+// earlier: a clock that jumps forward and back again must not leave out a revocation whose
+// tokens are valid again then. If it stays ahead, revocations are kept for longer than needed.
+func notAhead(clock func() time.Time, start time.Time, elapsed func() time.Duration) func() time.Time {
+	start = start.Round(0) // without its monotonic reading, by which Before would ignore a jump
+	return func() time.Time {
+		now, running := clock().Round(0), start.Add(elapsed())
+		if running.Before(now) {
+			return running
+		}
+		return now
+	}
+}
 
 // UseClock has it take the time from now, to leave out revocations that have ended. It
 // is called before a feed follows.

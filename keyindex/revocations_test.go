@@ -186,3 +186,23 @@ func TestRevocationsAreRemoved(t *testing.T) {
 		t.Errorf("%d of %d are held", held, 5*3*each)
 	}
 }
+
+// TestNotAhead: the clock by which revocations end goes back with the machine's, and forward only
+// as time passes.
+func TestNotAhead(t *testing.T) {
+	start := time.Now()
+	clock, elapsed := start, time.Duration(0)
+	now := notAhead(func() time.Time { return clock }, start, func() time.Duration { return elapsed })
+	for _, c := range []struct{ jump, passed, want time.Duration }{
+		{0, 0, 0},
+		{time.Minute, time.Minute, time.Minute},
+		{40 * 24 * time.Hour, 2 * time.Minute, 2 * time.Minute},
+		{-time.Hour, 3 * time.Minute, -time.Hour},
+		{4 * time.Minute, 4 * time.Minute, 4 * time.Minute},
+	} {
+		clock, elapsed = start.Round(0).Add(c.jump), c.passed
+		if got := now(); !got.Equal(start.Add(c.want)) {
+			t.Errorf("%v by the clock, %v passed: %v, want %v", c.jump, c.passed, got.Sub(start.Round(0)), c.want)
+		}
+	}
+}

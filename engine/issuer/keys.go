@@ -115,16 +115,7 @@ func storageOf(cfg *config.Issuer, db *database.DB) (signingkeys.Storage, time.D
 
 // maintain keeps the keys up to date until ctx ends.
 func (k *Keys) maintain(ctx context.Context, settings signingkeys.Config) {
-	for {
-		every := settings.ReadEvery
-		if k.keys.Load() == nil {
-			every = readFiles
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(every):
-		}
+	for k.due(ctx, settings.ReadEvery) {
 		var err error
 		if keys := k.keys.Load(); keys == nil {
 			err = k.read(ctx, settings)
@@ -135,6 +126,35 @@ func (k *Keys) maintain(ctx context.Context, settings signingkeys.Config) {
 			k.log.Error("issuer: the signing keys are not up to date", "error", err)
 		}
 	}
+}
+
+// due waits until the keys are to be read, and reports whether ctx goes on. They are read early
+// if they were not read before, and as soon as they become too old to sign, as after the machine
+// was suspended or its clock was set.
+func (k *Keys) due(ctx context.Context, every time.Duration) bool {
+	const precision = 100 * time.Millisecond
+	tick := time.NewTicker(precision)
+	defer tick.Stop()
+	began, failing := time.Now(), !k.fresh()
+	if failing {
+		every = min(every, readFiles)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		if time.Since(began) >= every || !failing && !k.fresh() {
+			return true
+		}
+	}
+}
+
+// fresh reports whether the keys were read recently enough to sign.
+func (k *Keys) fresh() bool {
+	keys := k.keys.Load()
+	return keys != nil && keys.Fresh() == nil
 }
 
 // publish has the checks verify by the keys that are published now. Tokens that were verified

@@ -119,6 +119,9 @@ func (k *Keys) SigningKey() (Key, error) {
 	return *v.set.find(Signing), nil
 }
 
+// Fresh returns ErrStale if Sign does: calling Maintain at once may help.
+func (k *Keys) Fresh() error { return k.checkFresh(k.view.Load()) }
+
 // checkFresh returns ErrStale if the set was read too long ago by either of the clocks: a
 // machine that was suspended sees it by its wall clock, and one whose wall clock was set
 // back by the other.
