@@ -2,12 +2,15 @@ package server_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"keyward/internal/otlpreceiver"
+	"keyward/internal/rawcheck"
 	"keyward/store/postgres/database"
 )
 
@@ -22,11 +25,12 @@ func issuerBackend(t *testing.T, cfg database.Config) *backend {
 	return b
 }
 
-// TestIssuerSecrets: no password, secret, code or token is in a log, a file, a metric or a place
-// to which a browser is sent, but the code on its way to the client.
+// TestIssuerSecrets: no password, secret, code or token is in a log, a file, a metric, a trace or
+// a place to which a browser is sent, but the code on its way to the client.
 func TestIssuerSecrets(t *testing.T) {
 	aboutFiles(t)
-	l := startIssuer(t, "")
+	receiver := otlpreceiver.Start(t)
+	l := startIssuer(t, fmt.Sprintf("tracing: {endpoint: \"http://%s\"}\n", receiver.Address))
 	c := l.oauthClient(`{"name": "Shop", "redirect_uris": ["https://shop.example.com/cb"], "scopes": ["items:read"], "grants": ["authorization_code", "refresh_token", "client_credentials"]}`)
 	secrets := map[string]string{"the password": loginPassword, "the client's secret": c.secret, "the code_verifier": verifierText, "a wrong password": "wrong horse battery", "a wrong secret": "kwcs_thisIsNoSecret"}
 	v := &visitor{l, map[string]string{}}
@@ -61,7 +65,11 @@ func TestIssuerSecrets(t *testing.T) {
 	l.post("/v1/auth/logout", `{"refresh_token": "`+login.Refresh+`"}`)
 	v.do("POST", "/oauth/login", url.Values{"request": {"client_id=" + c.id}, "username": {"alice"}, "password": {secrets["a wrong password"]}})
 
-	texts := map[string]string{"the log": l.log.String()}
+	for _, token := range []string{login.Token, secrets["a code, access_token"], secrets["a refresh, id_token"]} {
+		l.traced(envoys, rawcheck.Request{Method: "GET", Target: "/items", Headers: [][2]string{{"authorization", "Bearer " + token}}})
+	}
+	receiver.Wait(t, "keyward", 3)
+	texts := map[string]string{"the log": l.log.String(), "the traces": string(receiver.Bytes(t))}
 	_, texts["the metrics"] = l.get("/metrics")
 	err := filepath.WalkDir(l.dir, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
@@ -81,7 +89,7 @@ func TestIssuerSecrets(t *testing.T) {
 			}
 		}
 	}
-	if len(texts) < 8 {
+	if len(texts) < 9 {
 		t.Errorf("only %d places were looked at", len(texts))
 	}
 }
