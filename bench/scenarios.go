@@ -117,7 +117,11 @@ func (b *bench) limitedCases(unlimited []*target, build string) []*target {
 const cachedConfig = `
 users: {file: %[1]s/credential-users.jsonl}
 credentials: {basic: true}
-jwt: [{issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}]
+jwt:
+- {issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}
+- {name: own, issuer: "https://keyward.example.com", audiences: ["https://api.example.com"], keyward: true, jwks_file: %[1]s/jwks.json}
+revocations: {file: %[1]s/revocations.jsonl}
+clients: {file: %[1]s/clients.jsonl}
 `
 
 // cachedCredentials returns a server with few keys, and with tokens and
@@ -125,7 +129,8 @@ jwt: [{issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}]
 func (b *bench) cachedCredentials(build string) (*scenario, error) {
 	suffix := " in the cache, with " + report.Count(b.few) + " keys" + build
 	token, password := &target{name: "JWT (RS256)" + suffix}, &target{name: "password" + suffix}
-	s := &scenario{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.selected(token, password)}
+	own := &target{name: "token of Keyward's issuer" + suffix, than: token}
+	s := &scenario{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.selected(token, password, own)}
 	if len(s.cases) == 0 {
 		return s, nil // making them takes seconds
 	}
@@ -135,6 +140,7 @@ func (b *bench) cachedCredentials(build string) (*scenario, error) {
 		}
 	}
 	token.ask, password.ask = loadgen.RequestSource(b.cached[0].Values, loadgen.Allow), loadgen.RequestSource(b.cached[1].Values, loadgen.Allow)
+	own.ask = loadgen.RequestSource(b.cached[2].Values, loadgen.Allow)
 	s.warm = b.cached
 	return s, nil
 }
@@ -146,13 +152,17 @@ func (b *bench) makeCached() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), credential.JWKS([]*credential.Signer{rs256}), 0o600); err != nil {
+	own, err := credential.NewOwnSigner()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "jwks.json"), credential.JWKS([]*credential.Signer{rs256, own}), 0o600); err != nil {
 		return err
 	}
 	passwords, err := credential.NewPasswords(b.dir)
 	if err != nil {
 		return err
 	}
-	b.cached = []credential.Kind{{Name: "JWT", Values: rs256.Tokens}, passwords}
+	b.cached = []credential.Kind{{Name: "JWT", Values: rs256.Tokens}, passwords, {Name: "own token", Values: own.Tokens}}
 	return nil
 }

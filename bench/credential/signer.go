@@ -18,6 +18,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"golang.org/x/sys/unix"
+
+	"keyward/store/oauth"
 )
 
 // Signer makes tokens of one algorithm.
@@ -31,6 +33,12 @@ type Signer struct {
 	sig     []byte
 }
 
+// What tokens of Keyward's own issuer have.
+const (
+	OwnIssuer = "https://keyward.example.com"
+	Audience  = "https://api.example.com"
+)
+
 // TokensOfAKind is how many tokens each signer makes.
 const TokensOfAKind = 2000
 
@@ -40,7 +48,7 @@ func NewSigners() ([]*Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ecSigner, err := newECDSASigner()
 	if err != nil {
 		return nil, err
 	}
@@ -49,22 +57,46 @@ func NewSigners() ([]*Signer, error) {
 		return nil, err
 	}
 	b64 := base64.RawURLEncoding.EncodeToString
-	point, err := ecKey.PublicKey.Bytes()
-	if err != nil {
-		return nil, err
-	}
-	others := []*Signer{
-		{method: jwt.SigningMethodES256, private: ecKey, jwk: map[string]string{
-			"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}},
-		{method: jwt.SigningMethodEdDSA, private: edKey, jwk: map[string]string{
-			"kty": "OKP", "crv": "Ed25519", "x": b64(edKey.Public().(ed25519.PublicKey))}},
-	}
-	for _, s := range others {
-		if err := s.sign(); err != nil {
+	edSigner := &Signer{method: jwt.SigningMethodEdDSA, private: edKey, jwk: map[string]string{
+		"kty": "OKP", "crv": "Ed25519", "x": b64(edKey.Public().(ed25519.PublicKey))}}
+	for _, s := range []*Signer{ecSigner, edSigner} {
+		if err := s.sign("JWT", typicalClaims); err != nil {
 			return nil, err
 		}
 	}
-	return append([]*Signer{rsaSigner}, others...), nil
+	return []*Signer{rsaSigner, ecSigner, edSigner}, nil
+}
+
+// newECDSASigner returns a signer for ES256 that has signed nothing.
+func newECDSASigner() (*Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	point, err := key.PublicKey.Bytes()
+	if err != nil {
+		return nil, err
+	}
+	b64 := base64.RawURLEncoding.EncodeToString
+	return &Signer{method: jwt.SigningMethodES256, private: key, jwk: map[string]string{
+		"kty": "EC", "crv": "P-256", "x": b64(point[1:33]), "y": b64(point[33:])}}, nil
+}
+
+// NewOwnSigner returns a signer whose tokens are those of a login at Keyward's own issuer, of
+// the users whom NewPasswords writes.
+func NewOwnSigner() (*Signer, error) {
+	s, err := newECDSASigner()
+	if err != nil {
+		return nil, err
+	}
+	return s, s.sign("at+jwt", func(i int, now time.Time) jwt.MapClaims {
+		sid := rand.Text()
+		return jwt.MapClaims{
+			"iss": OwnIssuer, "sub": fmt.Sprint("user", i%knownPasswords), "aud": Audience, "client_id": oauth.LoginClient,
+			"scope": "items:read items:write", "jti": rand.Text(), "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+			"sid": sid, "grant_id": sid, "sub_kind": "user", "gen": 0,
+		}
+	})
 }
 
 // NewRSASigner returns a signer for RS256.
@@ -76,23 +108,28 @@ func NewRSASigner() (*Signer, error) {
 	b64 := base64.RawURLEncoding.EncodeToString
 	s := &Signer{method: jwt.SigningMethodRS256, private: key, jwk: map[string]string{
 		"kty": "RSA", "n": b64(key.N.Bytes()), "e": b64(big.NewInt(int64(key.E)).Bytes())}}
-	return s, s.sign()
+	return s, s.sign("JWT", typicalClaims)
 }
 
 // Algorithm returns the name that a token's header has for it.
 func (s *Signer) Algorithm() string { return s.method.Alg() }
 
-// sign makes tokens of a typical size.
-func (s *Signer) sign() error {
+// typicalClaims are those of an issuer such as a large provider of identities.
+func typicalClaims(i int, now time.Time) jwt.MapClaims {
+	return jwt.MapClaims{
+		"iss": "bench", "sub": fmt.Sprint("user", i), "aud": []string{Audience, "https://other.example.com"},
+		"scope": "items:read items:write", "jti": rand.Text(), "client_id": "bench",
+		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	}
+}
+
+// sign makes tokens of that type, with the claims that the function returns for each.
+func (s *Signer) sign(typ string, claims func(i int, now time.Time) jwt.MapClaims) error {
 	now := time.Now()
 	s.jwk["kid"] = s.method.Alg()
 	for i := range TokensOfAKind {
-		token := jwt.NewWithClaims(s.method, jwt.MapClaims{
-			"iss": "bench", "sub": fmt.Sprint("user", i), "aud": []string{"https://api.example.com", "https://other.example.com"},
-			"scope": "items:read items:write", "jti": rand.Text(), "client_id": "bench",
-			"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-		})
-		token.Header["kid"] = s.jwk["kid"]
+		token := jwt.NewWithClaims(s.method, claims(i, now))
+		token.Header["typ"], token.Header["kid"] = typ, s.jwk["kid"]
 		text, err := token.SignedString(s.private)
 		if err != nil {
 			return err
