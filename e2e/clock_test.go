@@ -53,16 +53,16 @@ func keywardWithClock(t *testing.T) string {
 		snapshot: writeFile(t, dir, "snapshot.go", strings.Replace(string(text), word, "Now: testClock,", 1)),
 		filepath.Join(programs.root, "engine", "testclock.go"): writeFile(t, dir, "clock.go", clockSource),
 	}
+	return buildWith(t, dir, replaced)
+}
+
+// buildWith builds keyward in the directory, with files replaced by others.
+func buildWith(t *testing.T, dir string, replaced map[string]string) string {
+	t.Helper()
 	overlay, err := json.Marshal(object{"Replace": replaced})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return buildOverlaid(t, dir, overlay)
-}
-
-// buildOverlaid builds keyward in the directory with files replaced by others.
-func buildOverlaid(t *testing.T, dir string, overlay []byte) string {
-	t.Helper()
 	binary := filepath.Join(dir, "keyward")
 	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-overlay", writeFile(t, dir, "overlay.json", string(overlay)), "-o", binary, "./cmd/keyward")
 	cmd.Dir = programs.root

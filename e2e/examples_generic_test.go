@@ -1,14 +1,11 @@
 package e2e
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +13,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"keyward/e2e/stack"
 )
 
 const (
@@ -151,17 +150,10 @@ tls.connect = options => connect({ ...options, host, port: Number(port) })
 // node runs a script as a module of JavaScript, and reads the value of an expression at its end.
 func (c *terminal) node(script, expression string, result any) {
 	c.t.Helper()
-	cmd := exec.CommandContext(c.t.Context(), "node", "--require", writeFile(c.t, c.dir, "connect.cjs", connectToProxy), "--input-type=module")
-	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+c.authority.file, "PROXY="+c.proxyAddress())
-	cmd.Stdin = strings.NewReader(script + "\nconsole.log(JSON.stringify(" + expression + "))\n")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err == nil {
-		err = json.Unmarshal(out, result)
-	}
+	connect := writeFile(c.t, c.dir, "connect.cjs", connectToProxy)
+	err := stack.RunJavaScript(c.t.Context(), script, expression, result, "NODE_OPTIONS=--require "+connect, "NODE_EXTRA_CA_CERTS="+c.authority.file, "PROXY="+c.proxyAddress())
 	if err != nil {
-		c.t.Fatalf("node: %v: %s%s", err, out, stderr.Bytes())
+		c.t.Fatal(err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -61,15 +60,11 @@ func keywardWithJumps(t *testing.T) string {
 		t.Fatal("time.Now is not as it was: adapt the test")
 	}
 	dir := t.TempDir()
-	overlay, err := json.Marshal(object{"Replace": map[string]string{
+	return buildWith(t, dir, map[string]string{
 		filepath.Join(std, "time.go"):                                  writeFile(t, dir, "time.go", strings.Replace(string(text), word, word+"\tsec += Jump.Load()\n", 1)),
 		filepath.Join(std, "jump.go"):                                  writeFile(t, dir, "jump.go", jumpSource),
 		filepath.Join(programs.root, "cmd", "keyward", "testclock.go"): writeFile(t, dir, "testclock.go", followJump),
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return buildOverlaid(t, dir, overlay)
+	})
 }
 
 // TestIssuerClockJumps: while the clock of a running Keyward jumps, forward and back, logins,

@@ -45,6 +45,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// helper returns a command that runs the test program with low priority, for what the variables
+// say: see help.
+func helper(t *testing.T, env ...string) *exec.Cmd {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "nice", "-n", lowPriority, program)
+	cmd.Env, cmd.Stderr = append(os.Environ(), env...), os.Stderr
+	return cmd
+}
+
 // help does what the environment wants of the test program instead of tests, if anything.
 func help() (helped bool, err error) {
 	switch {

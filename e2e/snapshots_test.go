@@ -54,13 +54,7 @@ type takingSnapshots struct {
 
 func startSnapshots(t *testing.T, from database.Config, n int) *takingSnapshots {
 	t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nice", "-n", lowPriority, program)
-	cmd.Env = append(os.Environ(), snapshotsOf+"="+from.URL.String(), snapshotCount+"="+strconv.Itoa(n))
-	cmd.Stderr = os.Stderr
+	cmd := helper(t, snapshotsOf+"="+from.URL.String(), snapshotCount+"="+strconv.Itoa(n))
 	taking := &takingSnapshots{t: t, ended: make(chan struct{})}
 	go func() {
 		defer close(taking.ended)

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,17 +37,11 @@ type steadyMade struct {
 // made per second, each of which was answered with success.
 func (s *steady) start(t *testing.T) (stop func() (perSecond float64)) {
 	t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	what, err := json.Marshal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "nice", "-n", lowPriority, program)
-	cmd.Env = append(os.Environ(), steadyRequests+"="+string(what))
-	cmd.Stderr = os.Stderr
+	cmd := helper(t, steadyRequests+"="+string(what))
 	input, errIn := cmd.StdinPipe()
 	output, errOut := cmd.StdoutPipe()
 	if err := errors.Join(errIn, errOut, cmd.Start()); err != nil {

@@ -1,8 +1,6 @@
 package oauthclients
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"os"
@@ -53,20 +51,11 @@ func (p *genericPage) script(name string, more ...string) string {
 	}, more...)...).Replace(string(text))
 }
 
-// run runs a script as a module of JavaScript. A line at its end prints the value of an
-// expression, which result gets.
+// run runs a script, and reads the value of an expression at its end.
 func (p *genericPage) run(script, expression string, result any) {
 	p.t.Helper()
-	cmd := exec.CommandContext(p.t.Context(), "node", "--input-type=module")
-	cmd.Stdin = strings.NewReader(script + "\nconsole.log(JSON.stringify(" + expression + "))\n")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err == nil {
-		err = json.Unmarshal(out, result)
-	}
-	if err != nil {
-		p.t.Fatalf("%v: %s%s", err, out, stderr.Bytes())
+	if err := stack.RunJavaScript(p.t.Context(), script, expression, result); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
