@@ -119,7 +119,7 @@ users: {file: %[1]s/credential-users.jsonl}
 credentials: {basic: true}
 jwt:
 - {issuer: bench, algorithms: [RS256], jwks_file: %[1]s/jwks.json}
-- {name: own, issuer: "https://keyward.example.com", audiences: ["https://api.example.com"], keyward: true, jwks_file: %[1]s/jwks.json}
+- {name: own, issuer: %[2]q, audiences: [%[3]q], keyward: true, jwks_file: %[1]s/jwks.json}
 revocations: {file: %[1]s/revocations.jsonl}
 clients: {file: %[1]s/clients.jsonl}
 `
@@ -130,7 +130,7 @@ func (b *bench) cachedCredentials(build string) (*scenario, error) {
 	suffix := " in the cache, with " + report.Count(b.few) + " keys" + build
 	token, password := &target{name: "JWT (RS256)" + suffix}, &target{name: "password" + suffix}
 	own := &target{name: "token of Keyward's issuer" + suffix, than: token}
-	s := &scenario{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir), cases: b.selected(token, password, own)}
+	s := &scenario{build: build, keys: b.small, procs: 1, more: fmt.Sprintf(cachedConfig, b.dir, credential.OwnIssuer, credential.Audience), cases: b.selected(token, password, own)}
 	if len(s.cases) == 0 {
 		return s, nil // making them takes seconds
 	}

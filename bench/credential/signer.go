@@ -114,7 +114,7 @@ func NewRSASigner() (*Signer, error) {
 // Algorithm returns the name that a token's header has for it.
 func (s *Signer) Algorithm() string { return s.method.Alg() }
 
-// typicalClaims are those of an issuer such as a large provider of identities.
+// typicalClaims are those of a token of a typical size.
 func typicalClaims(i int, now time.Time) jwt.MapClaims {
 	return jwt.MapClaims{
 		"iss": "bench", "sub": fmt.Sprint("user", i), "aud": []string{Audience, "https://other.example.com"},

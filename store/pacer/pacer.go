@@ -1,4 +1,4 @@
-// Package pacer keeps long work in the background from delaying the checks.
+// Package pacer keeps long work from delaying the checks.
 package pacer
 
 import (
@@ -37,7 +37,7 @@ var background = pace{slice: 500 * time.Microsecond, every: 32, weight: 6}
 // make a caller wait several times as long on an idle machine.
 var request = pace{slice: time.Millisecond, every: 1, excused: 1200 * time.Microsecond, weight: 2}
 
-// rendering is the pace of the making of a page, in pieces of some microseconds.
+// rendering is the pace of a template, which writes a piece every few microseconds.
 var rendering = pace{slice: 500 * time.Microsecond, every: 64, excused: request.excused, weight: request.weight}
 
 // New returns a Pacer of work in the background that goes by the system's clock.
@@ -47,8 +47,8 @@ func New() Pacer { return Pacer{pace: background, now: time.Now, sleep: time.Sle
 // all keys.
 func ForRequest() Pacer { return Pacer{pace: request, now: time.Now, sleep: giveWay} }
 
-// Writer paces what makes a page and writes it in small pieces, such as a template. It is for
-// a caller who waits.
+// Writer paces what writes to it in small pieces, such as the template of a page that a caller
+// waits for.
 type Writer struct {
 	out   io.Writer
 	pacer Pacer

@@ -2,8 +2,8 @@ package keytable
 
 import "math"
 
-// summary is what a chunk of rows has, and may be wider than that: it is also of what the rows
-// had before. By it, rows that no filter selects are passed over by the thousand.
+// summary has what rows of a chunk have now or had before. A list skips a chunk if no row with
+// such values can be in it.
 type summary struct {
 	texts       span
 	flags       rowFlags // of any row
