@@ -9,6 +9,7 @@ import (
 
 	"keyward/authz"
 	"keyward/config"
+	"keyward/decisionlog"
 	"keyward/engine/central"
 	"keyward/engine/issuer"
 	"keyward/extauthz"
@@ -183,9 +184,9 @@ func (s *Snapshot) observers() []authz.Observer {
 	}
 	observers := []authz.Observer{s.env.metrics.decisions, s.usage}
 	if s.cfg.Log.Decisions != config.LogNone {
-		observers = append(observers, &authz.DecisionLog{
+		observers = append(observers, &decisionlog.Log{
 			Logger:  s.env.logger,
-			Allowed: s.cfg.Log.Decisions == config.LogAll, Denials: authz.LineLimit{PerSecond: s.cfg.Log.DenialsPerSecond},
+			Allowed: s.cfg.Log.Decisions == config.LogAll, Denials: decisionlog.LineLimit{PerSecond: s.cfg.Log.DenialsPerSecond},
 		})
 	}
 	if s.tracing != nil {

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"keyward/admin"
-	"keyward/authz"
+	"keyward/decisionlog"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -37,7 +37,7 @@ func (s *Server) rejections(listener, cause, done string) func(conn net.Conn, wh
 }
 
 func (s *Server) oncePerSecond(listener string) *slog.Logger {
-	return slog.New(limitedHandler{s.logger.Handler(), &authz.LineLimit{PerSecond: 1}}).With("listener", listener)
+	return slog.New(limitedHandler{s.logger.Handler(), &decisionlog.LineLimit{PerSecond: 1}}).With("listener", listener)
 }
 
 // errorLog returns the logger of an http.Server.

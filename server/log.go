@@ -8,9 +8,9 @@ import (
 	"os"
 	"strings"
 
-	"keyward/authz"
 	"keyward/chars"
 	"keyward/config"
+	"keyward/decisionlog"
 )
 
 // The lines that report how many lines an asyncWriter dropped.
@@ -54,12 +54,12 @@ func (w escapingWriter) Write(line []byte) (int, error) {
 // that a client can cause, since it could fill a disk with them.
 type limitedHandler struct {
 	slog.Handler
-	limit *authz.LineLimit
+	limit *decisionlog.LineLimit
 }
 
 // limited returns a logger for a library, of at most perSecond lines per second.
 func limited(logger *slog.Logger, library string, perSecond int) *slog.Logger {
-	return slog.New(limitedHandler{logger.Handler(), &authz.LineLimit{PerSecond: perSecond}}).With("library", library)
+	return slog.New(limitedHandler{logger.Handler(), &decisionlog.LineLimit{PerSecond: perSecond}}).With("library", library)
 }
 
 // Handle implements slog.Handler.

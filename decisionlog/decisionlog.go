@@ -1,12 +1,18 @@
-package authz
+// Package decisionlog logs decisions: what was asked, what was decided and why.
+// It logs no header and no query, since either may contain a credential.
+package decisionlog
 
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"keyward/authz"
 )
 
-// DecisionLog writes one line per decision. It implements Observer.
-type DecisionLog struct {
+// Log writes one line per decision. It implements authz.Observer.
+type Log struct {
 	Logger *slog.Logger
 	// Allowed logs allows too. Denials and errors are always logged.
 	Allowed bool
@@ -19,9 +25,8 @@ type DecisionLog struct {
 // strings.
 const maxLogged = 512
 
-// Observe implements Observer. The line contains no header and no query, since
-// either may contain a credential.
-func (l *DecisionLog) Observe(r *Request, d *Decision) {
+// Observe implements authz.Observer.
+func (l *Log) Observe(r *authz.Request, d *authz.Decision) {
 	if d.Allowed() && !l.Allowed {
 		return
 	}
@@ -79,3 +84,24 @@ func appendNonEmpty(attrs []slog.Attr, name, value string) []slog.Attr {
 }
 
 func truncate(s string) string { return s[:min(len(s), maxLogged)] }
+
+// LineLimit bounds the log lines of one kind per second, so that a client
+// cannot fill a disk by causing them. It is safe for concurrent use.
+type LineLimit struct {
+	PerSecond int // 0: no limit
+
+	second, lines atomic.Int64 // second is in seconds since 1970; lines counts those of that second
+}
+
+// Allow reports whether another line may be written in the second of now. For
+// the first line of a second, suppressed is the number of lines suppressed in
+// the last second that had any.
+func (l *LineLimit) Allow(now time.Time) (ok bool, suppressed int64) {
+	if l.PerSecond == 0 {
+		return true, 0
+	}
+	if now, second := now.Unix(), l.second.Load(); now != second && l.second.CompareAndSwap(second, now) {
+		return true, max(0, l.lines.Swap(1)-int64(l.PerSecond))
+	}
+	return l.lines.Add(1) <= int64(l.PerSecond), 0
+}
