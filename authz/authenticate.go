@@ -21,7 +21,7 @@ func (c *Checker) authenticate(ctx context.Context, r *Request, d *Decision) (re
 		return c.deny(r, d, "https", HTTPSRequired, nil)
 	}
 	if reason := c.cfg.Sources.read(r); reason != OK {
-		return c.deny(r, d, "credential", reason, nil)
+		return c.deny(r, d, "credential", reason, c.cfg.Sources.cause(r, reason))
 	}
 	p, reason, err := c.verify(ctx, r, d, c.cfg.Verifier)
 	if d.Principal = p; reason != OK {

@@ -33,10 +33,10 @@ type AuthMethodInfo struct {
 }
 
 var authMethods = [AuthMethodCount]AuthMethodInfo{
-	AuthMethodAPIKey:    {Method: AuthMethodAPIKey, Name: "api_key", Schemes: []CredentialScheme{SchemeAPIKey, SchemeBearer, SchemeBasic}},
+	AuthMethodAPIKey:    {Method: AuthMethodAPIKey, Name: "api_key", Schemes: []CredentialScheme{SchemeAPIKey, SchemeBearer}},
 	AuthMethodBasic:     {Method: AuthMethodBasic, Name: "basic", Schemes: []CredentialScheme{SchemeBasic}},
-	AuthMethodJWT:       {Method: AuthMethodJWT, Name: "jwt", Schemes: []CredentialScheme{SchemeBearer}},
-	AuthMethodOAuth:     {Method: AuthMethodOAuth, Name: "oauth", Schemes: []CredentialScheme{SchemeBearer}},
+	AuthMethodJWT:       {Method: AuthMethodJWT, Name: "jwt", Schemes: []CredentialScheme{SchemeAPIKey, SchemeBearer}},
+	AuthMethodOAuth:     {Method: AuthMethodOAuth, Name: "oauth", Schemes: []CredentialScheme{SchemeAPIKey, SchemeBearer}},
 	AuthMethodAnonymous: {Method: AuthMethodAnonymous, Name: "anonymous"},
 	AuthMethodSession:   {Method: AuthMethodSession, Name: "session", Schemes: []CredentialScheme{SchemeSession}, Console: true},
 }

@@ -158,8 +158,8 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 		return c.deny(r, d, "route", RouteDenied, nil)
 	}
 	public := d.Route.Auth == AuthNone || d.Route.Preflight && r.isPreflight()
-	if reason := c.checkQueryRemovable(r, d.Route, public); reason != OK {
-		return c.deny(r, d, "credential", reason, nil)
+	if reason, err := c.checkQueryRemovable(r, d.Route, public); reason != OK {
+		return c.deny(r, d, "credential", reason, err)
 	}
 	if public {
 		return c.allow(ctx, r, d, Anonymous, anonymous)
@@ -169,7 +169,7 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 	case reason == NoCredential && d.Route.Auth == AuthOptional:
 		return c.allow(ctx, r, d, Anonymous, anonymous)
 	case reason != OK:
-		return c.deny(r, d, "credential", reason, nil)
+		return c.deny(r, d, "credential", reason, c.cfg.Sources.cause(r, reason))
 	}
 	p, reason, err := c.verify(ctx, r, d, c.cfg.Verifier)
 	if d.Principal = p; reason != OK {
@@ -184,16 +184,16 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 // checkQueryRemovable denies a request whose query credential the proxy cannot
 // remove before the upstream sees it. On a route that is not public, reading
 // the credentials finds an encoded parameter.
-func (c *Checker) checkQueryRemovable(r *Request, route *Route, public bool) Reason {
+func (c *Checker) checkQueryRemovable(r *Request, route *Route, public bool) (Reason, error) {
 	switch {
 	case route.ForwardCredentials:
-		return OK
-	case r.FixedTarget && c.cfg.Sources.inQuery(r.Target):
-		return UnsupportedCredential
-	case public && c.cfg.Sources.encodedInQuery(r.Target):
-		return AmbiguousCredential
+		return OK, nil
+	case r.FixedTarget && len(c.cfg.Sources.Query.Present(r.Target)) > 0:
+		return UnsupportedCredential, errFixedTarget
+	case public && c.cfg.Sources.Query.HasEncoded(r.Target):
+		return AmbiguousCredential, errEncoded
 	default:
-		return OK
+		return OK, nil
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
+	"keyward/authz/urlpath"
 	"keyward/chars"
 )
 
@@ -53,19 +56,23 @@ func (c *Credential) Target() Target {
 	return Target{r.Method, r.Scheme, r.Host, r.PathAsSent()}
 }
 
-// Limits of a credential, in bytes.
+// Limits of a credential, in bytes. CredentialSources.MaxBytes may raise the
+// first.
 const (
 	maxCredential = 8192
 	maxScheme     = 32
 	maxUser       = 255
 )
 
+// maxBytes returns the bound of a credential.
+func (s *CredentialSources) maxBytes() int { return max(s.MaxBytes, maxCredential) }
+
 // parseAuthorization parses the value of an Authorization header: a scheme in
 // ASCII, one or more spaces, and one token68 (RFC 9110 section 11.4). It
 // returns OK, NoCredential for a blank value, or the reason to refuse.
-func parseAuthorization(value string) (Credential, Reason) {
+func (s *CredentialSources) parseAuthorization(value string) (Credential, Reason) {
 	// Almost all values have this form, which takes one pass.
-	if token, ok := strings.CutPrefix(value, "Bearer "); ok && len(token) <= maxCredential && isToken68(token) {
+	if token, ok := strings.CutPrefix(value, "Bearer "); ok && s.Schemes.Contains(SchemeBearer) && len(token) <= maxCredential && isToken68(token) {
 		return Credential{Scheme: SchemeBearer, Secret: NewSecret(token)}, OK
 	}
 	value = strings.Trim(value, " \t")
@@ -73,26 +80,44 @@ func parseAuthorization(value string) (Credential, Reason) {
 		return Credential{}, NoCredential
 	}
 	scheme, _, spaced := strings.Cut(value[:min(len(value), maxScheme+1)], " ")
+	if !spaced && s.takesBareValue() && authScheme(value) == nil && !s.isTokenScheme(value) {
+		return s.parseToken(value, SchemeBearer)
+	}
 	if !isToken(scheme) || len(scheme) > maxScheme {
 		return Credential{}, MalformedCredential
 	}
 	rest := strings.TrimLeft(value[len(scheme):], " ")
-	if len(rest) > maxCredential || !chars.Printable.All(rest) {
+	if len(rest) > s.maxBytes() || !chars.Printable.All(rest) {
 		return Credential{}, MalformedCredential
 	}
 	row := authScheme(scheme)
+	if row == nil && s.isTokenScheme(scheme) {
+		row = &credentialSchemes[SchemeBearer]
+	}
 	switch {
 	case !spaced || rest == "":
 		return Credential{}, MalformedCredential
 	case row == nil:
 		return Credential{}, UnsupportedCredential
 	}
-	c, reason := row.parse(rest)
-	if word, _, _ := strings.Cut(rest, " "); reason != OK && authScheme(word) != nil {
+	c, reason := row.parse(s, rest)
+	word, _, _ := strings.Cut(rest, " ")
+	switch {
+	case reason != OK && (authScheme(word) != nil || s.isTokenScheme(word)):
 		return Credential{}, AmbiguousCredential // two credentials in one value
+	case reason == OK && !s.Schemes.Contains(row.Scheme) && !s.isTokenScheme(scheme):
+		return Credential{}, UnsupportedCredential
 	}
 	return c, reason
 }
+
+// isTokenScheme reports whether the name, in any case, is one of TokenSchemes.
+func (s *CredentialSources) isTokenScheme(name string) bool {
+	return name != "" && slices.ContainsFunc(s.TokenSchemes, func(own string) bool { return chars.EqualASCIIFold(name, own) })
+}
+
+// takesBareValue reports whether Authorization may have no scheme.
+func (s *CredentialSources) takesBareValue() bool { return slices.Contains(s.TokenSchemes, "") }
 
 // UsesBasicAuth reports whether the request has Basic credentials, well formed
 // or not. Messages then speak of a user name and a password.
@@ -102,7 +127,7 @@ func (r *Request) UsesBasicAuth() bool {
 	return chars.EqualASCIIFold(scheme, "basic")
 }
 
-func parseBearer(token string) (Credential, Reason) {
+func (s *CredentialSources) parseBearer(token string) (Credential, Reason) {
 	switch {
 	case isToken68(token):
 		return Credential{Scheme: SchemeBearer, Secret: NewSecret(token)}, OK
@@ -113,7 +138,7 @@ func parseBearer(token string) (Credential, Reason) {
 	}
 }
 
-func parseBasic(token string) (Credential, Reason) {
+func (s *CredentialSources) parseBasic(token string) (Credential, Reason) {
 	if strings.ContainsAny(token, ",;") {
 		return Credential{}, AmbiguousCredential
 	}
@@ -123,28 +148,94 @@ func parseBasic(token string) (Credential, Reason) {
 	if err != nil {
 		return Credential{}, MalformedCredential
 	}
+	if s.BasicLatin1 && !utf8.Valid(decoded) {
+		decoded = fromLatin1(decoded)
+	}
 	user, password, colon := strings.Cut(string(decoded), ":")
-	if !colon || user == "" || len(user) > maxUser || !chars.IsPlain(user) || !chars.IsPlain(password) {
+	if !colon || !chars.IsPlain(user) || !chars.IsPlain(password) {
+		return Credential{}, MalformedCredential
+	}
+	switch {
+	case s.BasicKeyAsUser && user != "" && (password == "" || password == noPassword):
+		return Credential{Scheme: SchemeAPIKey, Secret: NewSecret(user)}, OK
+	case slices.Contains(s.BasicKeyUsers, user), slices.Contains(s.BasicKeyUsers, AnyUser):
+		if password == "" {
+			return Credential{}, MalformedCredential
+		}
+		return Credential{Scheme: SchemeAPIKey, Secret: NewSecret(password)}, OK
+	case user == "" || len(user) > maxUser:
 		return Credential{}, MalformedCredential
 	}
 	return Credential{Scheme: SchemeBasic, User: user, Secret: NewSecret(password)}, OK
 }
 
-// parseKey parses the value of an API key header or parameter.
-func parseKey(value string) (Credential, Reason) {
-	value = strings.Trim(value, " \t")
+// noPassword is what GitHub's clients send as the password of a user name that
+// is a token.
+const noPassword = "x-oauth-basic"
+
+// fromLatin1 returns a text of ISO-8859-1 as UTF-8.
+func fromLatin1(text []byte) []byte {
+	converted := make([]byte, 0, 2*len(text))
+	for _, b := range text {
+		converted = utf8.AppendRune(converted, rune(b))
+	}
+	return converted
+}
+
+// parseToken parses an API key or a token that stands by itself.
+func (s *CredentialSources) parseToken(value string, scheme CredentialScheme) (Credential, Reason) {
 	switch {
 	case value == "":
 		return Credential{}, NoCredential
-	case len(value) > maxCredential || !chars.Printable.All(value):
+	case len(value) > s.maxBytes() || !chars.Printable.All(value):
 		return Credential{}, MalformedCredential
 	case isToken68(value):
-		return Credential{Scheme: SchemeAPIKey, Secret: NewSecret(value)}, OK
+		return Credential{Scheme: scheme, Secret: NewSecret(value)}, OK
 	case strings.ContainsAny(value, ",;"):
 		return Credential{}, AmbiguousCredential
 	default:
 		return Credential{}, MalformedCredential
 	}
+}
+
+// parseHeader parses the value of a header of its own. Some clients write the
+// scheme there too.
+func (s *CredentialSources) parseHeader(value string) (Credential, Reason) {
+	value = strings.Trim(value, " \t")
+	if scheme, rest, spaced := strings.Cut(value, " "); spaced && chars.EqualASCIIFold(scheme, "bearer") {
+		value = strings.TrimLeft(rest, " ")
+	}
+	return s.parseToken(value, SchemeAPIKey)
+}
+
+// parseParameter parses the value of a query parameter, which clients may send
+// encoded. The "+" stands for itself: keys in base64 have it, and none has a
+// space.
+func (s *CredentialSources) parseParameter(value string) (Credential, Reason) {
+	if strings.Contains(value, "%") {
+		if value = urlpath.DecodeOnce(value); isBlank(value) {
+			return Credential{}, MalformedCredential
+		}
+		return s.parseToken(value, SchemeAPIKey)
+	}
+	return s.parseToken(strings.Trim(value, " \t"), SchemeAPIKey)
+}
+
+func (s *CredentialSources) parseCookie(value string) (Credential, Reason) {
+	if len(value) > s.maxBytes() || !chars.Printable.All(value) {
+		return Credential{}, MalformedCredential
+	}
+	return s.parseBearer(value)
+}
+
+// parseSession parses the value of a session's cookie, which is never a key or a
+// token: each verifier sees its own scheme.
+func (s *CredentialSources) parseSession(value string) (Credential, Reason) {
+	c, reason := s.parseCookie(value)
+	if reason == OK {
+		c.Scheme = SchemeSession
+	}
+	return c, reason
 }
 
 // CheckKey returns an error if no request can carry the text as an API key, in

@@ -6,13 +6,14 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"keyward/authz/urlquery"
 	"keyward/internal/vectors"
 )
 
 // vectorSources are the sources that authorization.jsonl assumes.
 var vectorSources = CredentialSources{
-	Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session",
-	Reserved: []string{"access_token", "api_key"},
+	Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Headers: []string{"x-api-key"}, Cookie: "session",
+	Query: urlquery.Names{Reserved: []string{"access_token", "api_key"}},
 }
 
 func TestAuthorizationVectors(t *testing.T) {
@@ -66,7 +67,7 @@ func TestCredentialText(t *testing.T) {
 		"Basic YTpi; x": AmbiguousCredential, "Basic YTpi, x": AmbiguousCredential, "Basic Basic YTpi": AmbiguousCredential, "Basic bearer x": AmbiguousCredential,
 		"Digest x": UnsupportedCredential, "Basicx YTpi": UnsupportedCredential, "Bearers x": UnsupportedCredential, "Digest x\x80": MalformedCredential, "Digest x\x01": MalformedCredential,
 	} {
-		if _, got := parseAuthorization(value); got != want {
+		if _, got := vectorSources.parseAuthorization(value); got != want {
 			t.Errorf("Authorization %.60q: %s, want %s", value, got, want)
 		}
 	}
@@ -75,17 +76,17 @@ func TestCredentialText(t *testing.T) {
 		long: OK, long + "k": MalformedCredential, "k=": OK, "=": MalformedCredential, "k\x80": MalformedCredential, "a b": MalformedCredential,
 		"a,b": AmbiguousCredential, "a;b": AmbiguousCredential,
 	} {
-		if _, got := parseKey(value); got != want {
+		if _, got := vectorSources.parseHeader(value); got != want {
 			t.Errorf("key %.20q: %s, want %s", value, got, want)
 		}
-		if _, got := parseCookie(value); got != want && value != "a b" { // two words in a cookie are two tokens
+		if _, got := vectorSources.parseCookie(value); got != want && value != "a b" { // two words in a cookie are two tokens
 			t.Errorf("cookie %.20q: %s, want %s", value, got, want)
 		}
 	}
 }
 
 func TestQuerySource(t *testing.T) {
-	sources := CredentialSources{Schemes: NewSchemeSet(SchemeBearer), Query: "api_key", Reserved: []string{"access_token", "api_key"}}
+	sources := CredentialSources{Schemes: NewSchemeSet(SchemeBearer), Query: urlquery.Names{Credential: []string{"api_key"}, Reserved: []string{"access_token", "api_key"}}}
 	tests := []struct {
 		target string
 		want   Reason
@@ -117,7 +118,7 @@ func TestQuerySource(t *testing.T) {
 		}
 	}
 	for _, target := range []string{"/?api%5fkey=k1", "/?a=b;api_key=k1"} {
-		off := CredentialSources{Schemes: NewSchemeSet(SchemeBearer), Reserved: []string{"api_key"}}
+		off := CredentialSources{Schemes: NewSchemeSet(SchemeBearer), Query: urlquery.Names{Reserved: []string{"api_key"}}}
 		r := Request{Target: target, Headers: []Header{{"authorization", "Bearer t"}}}
 		if got := off.read(&r); got != AmbiguousCredential {
 			t.Errorf("query off, token and %s: %s, want ambiguous_credential", target, got)
@@ -126,21 +127,21 @@ func TestQuerySource(t *testing.T) {
 }
 
 func TestDisabledSchemesAreUnsupported(t *testing.T) {
-	for _, value := range []string{"Bearer abc", "Basic YTpi"} {
+	for value, enabled := range map[string]CredentialScheme{"Bearer abc": SchemeBasic, "Basic YTpi": SchemeBearer} {
 		r := Request{Headers: []Header{{"authorization", value}}}
-		if got := (&CredentialSources{}).read(&r); got != UnsupportedCredential {
-			t.Errorf("%s with no scheme enabled: %s, want unsupported_credential", value, got)
+		if got := (&CredentialSources{Schemes: NewSchemeSet(enabled)}).read(&r); got != UnsupportedCredential {
+			t.Errorf("%s with another scheme enabled: %s, want unsupported_credential", value, got)
 		}
 	}
 	nameless := Request{Target: "/?=k", Headers: []Header{{"cookie", "=k"}, {"", "k"}}}
 	if got := (&CredentialSources{}).read(&nameless); got != NoCredential {
 		t.Errorf("nothing enabled, and values without names: %s, want no_credential", got)
 	}
-	if _, found := cutCookies(&nameless, ""); found || (&CredentialSources{}).inQuery(nameless.Target) {
+	if _, found := cutCookies(&nameless, ""); found || len((&CredentialSources{}).Query.Present(nameless.Target)) > 0 {
 		t.Error("nothing is enabled, but a query parameter is removed")
 	}
 	blank := Request{Headers: []Header{{"cookie", "session="}, {"authorization", "Bearer abc"}}}
-	if got := (&CredentialSources{Cookie: "session"}).read(&blank); got != UnsupportedCredential {
+	if got := (&CredentialSources{Schemes: NewSchemeSet(SchemeBasic), Cookie: "session"}).read(&blank); got != UnsupportedCredential {
 		t.Errorf("a blank cookie and a token, with bearer off: %s, want unsupported_credential", got)
 	}
 	r := Request{Headers: []Header{{"cookie", "session=abc"}}}
@@ -187,7 +188,7 @@ func FuzzAuthorization(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		c, reason := parseAuthorization(value)
+		c, reason := vectorSources.parseAuthorization(value)
 		if reason != OK {
 			if c != (Credential{}) {
 				t.Fatalf("%s, but a credential was returned", reason)
@@ -200,7 +201,7 @@ func FuzzAuthorization(f *testing.F) {
 			if !isToken68(secret) || len(secret) > maxCredential {
 				t.Fatalf("accepted a token that is not a token68")
 			}
-			if again, reason := parseAuthorization("Bearer " + secret); reason != OK || again != c {
+			if again, reason := vectorSources.parseAuthorization("Bearer " + secret); reason != OK || again != c {
 				t.Fatalf("the token parses differently the second time: %s", reason)
 			}
 		case SchemeBasic:
@@ -218,7 +219,7 @@ func FuzzAuthorization(f *testing.F) {
 func FuzzSources(f *testing.F) {
 	f.Add("Bearer a", "", "session=b", "/?api_key=c")
 	f.Add("", "k1", "", "/")
-	sources := CredentialSources{Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Header: "x-api-key", Cookie: "session", Query: "api_key"}
+	sources := CredentialSources{Schemes: NewSchemeSet(SchemeBearer, SchemeBasic), Headers: []string{"x-api-key"}, Cookie: "session", Query: urlquery.Names{Credential: []string{"api_key"}}}
 	f.Fuzz(func(t *testing.T, authorization, key, cookie, target string) {
 		r := Request{Target: target, Headers: []Header{{"authorization", authorization}, {"x-api-key", key}, {"cookie", cookie}}}
 		reason := sources.read(&r)
@@ -244,15 +245,15 @@ func FuzzCheckKey(f *testing.F) {
 		f.Add(key)
 	}
 	f.Fuzz(func(t *testing.T, key string) {
-		_, bearer := parseAuthorization("Bearer " + key)
-		_, header := parseKey(key)
-		_, cookie := parseCookie(key)
-		c, basic := parseAuthorization("Basic " + base64.StdEncoding.EncodeToString([]byte("k:"+key)))
+		_, bearer := vectorSources.parseAuthorization("Bearer " + key)
+		_, header := vectorSources.parseHeader(key)
+		_, cookie := vectorSources.parseCookie(key)
+		c, basic := vectorSources.parseAuthorization("Basic " + base64.StdEncoding.EncodeToString([]byte("k:"+key)))
 		carried := func(c Credential, r Reason) bool { return r == OK && c.Secret.Reveal() == key }
 		for place, reason := range map[string]Reason{"Bearer": bearer, "header": header, "cookie": cookie} {
 			if fit := CheckKey(key, false) == nil; fit && reason != OK {
 				t.Errorf("%q can't be carried in %s: %s", key, place, reason)
-			} else if c, again := parseKey(key); !fit && carried(c, again) {
+			} else if c, again := vectorSources.parseHeader(key); !fit && carried(c, again) {
 				t.Errorf("%q is accepted from a request", key)
 			}
 		}

@@ -14,7 +14,7 @@ type Decision struct {
 	// request. No name is in both. The Checker's Overrides are removed too.
 	Set         []Header
 	Remove      []string
-	RemoveQuery string // query parameter to remove; "" for none
+	RemoveQuery []string // names of query parameters to remove
 
 	Quota Quota // of the most restrictive limit
 

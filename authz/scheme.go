@@ -13,7 +13,7 @@ const (
 	SchemeNone    CredentialScheme = iota
 	SchemeBearer                   // RFC 6750: Authorization, or the cookie
 	SchemeBasic                    // RFC 7617: user and password
-	SchemeAPIKey                   // an API key by itself: in its own header, or in the query
+	SchemeAPIKey                   // an API key or a token by itself: in a header of its own, in the query
 	SchemeSession                  // a session of the console, in its cookie
 
 	CredentialSchemeCount
@@ -27,12 +27,12 @@ type CredentialSchemeInfo struct {
 	// for a scheme that Authorization does not carry.
 	AuthScheme string
 	// parse parses what follows the name in Authorization.
-	parse func(rest string) (Credential, Reason)
+	parse func(s *CredentialSources, rest string) (Credential, Reason)
 }
 
 var credentialSchemes = [CredentialSchemeCount]CredentialSchemeInfo{
-	SchemeBearer:  {SchemeBearer, "bearer", parseBearer},
-	SchemeBasic:   {SchemeBasic, "basic", parseBasic},
+	SchemeBearer:  {SchemeBearer, "bearer", (*CredentialSources).parseBearer},
+	SchemeBasic:   {SchemeBasic, "basic", (*CredentialSources).parseBasic},
 	SchemeAPIKey:  {Scheme: SchemeAPIKey},
 	SchemeSession: {Scheme: SchemeSession},
 }
@@ -73,3 +73,7 @@ func (set SchemeSet) With(s CredentialScheme, in bool) SchemeSet {
 
 // Contains reports whether the scheme is in the set.
 func (set SchemeSet) Contains(s CredentialScheme) bool { return set&(1<<s) != 0 }
+
+// CarriesToken reports whether the scheme carries an API key, a JWT or an opaque
+// token, and not a user's password or a session.
+func (s CredentialScheme) CarriesToken() bool { return s == SchemeBearer || s == SchemeAPIKey }

@@ -1,9 +1,10 @@
 package authz
 
 import (
+	"encoding/base64"
 	"strings"
 
-	"keyward/authz/urlpath"
+	"keyward/authz/urlquery"
 	"keyward/chars"
 )
 
@@ -11,46 +12,55 @@ import (
 // sessions of its console. No upstream gets them.
 const OwnCookiePrefix = "__Host-keyward-"
 
-// CredentialSources says where a request may carry a credential. The zero value
-// reads only Authorization and accepts no scheme.
+// CredentialSources says where a request may carry a credential. Each place
+// carries whatever Bearer does: an API key, a JWT, an opaque token. The zero
+// value reads nothing.
 type CredentialSources struct {
 	Schemes SchemeSet // accepted in Authorization
-	Header  string    // name of the API key header, lower case; "" for none
-	Cookie  string    // name of the cookie with a Bearer token; "" for none
-	Session string    // name of the cookie with a session of the console; "" for none
-	Query   string    // name of the query parameter; "" for none
+	// TokenSchemes are further schemes of Authorization, which carry what Bearer
+	// does; "" is a value without a scheme.
+	TokenSchemes []string
+	// BasicKeyUsers are the user names whose Basic password is an API key or a
+	// token; AnyUser is every one, and none.
+	BasicKeyUsers []string
+	// BasicKeyAsUser means that a Basic user name without a password is an API key
+	// or a token.
+	BasicKeyAsUser bool
+	// BasicLatin1 means that Basic credentials that are not valid UTF-8 are read
+	// as ISO-8859-1.
+	BasicLatin1 bool
 
-	// Reserved are query parameters that do not carry a credential. If one
-	// comes along with a credential, or twice, it is unclear which one the
-	// upstream would use.
-	Reserved []string
+	Headers []string // names, in lower case; MaxNames at most
+	Cookie  string   // name of the cookie with a Bearer token; "" for none
+	Session string   // name of the cookie with a session of the console; "" for none
+	// Protocol is what an entry of Sec-WebSocket-Protocol begins with before a
+	// credential; "" for none. After encodedProtocol it is base64url.
+	Protocol string
+	Query    urlquery.Names // of query parameters
+
+	MaxBytes int // bound of a credential; 0 is 8192
 }
+
+// AnyUser stands for all user names in CredentialSources.BasicKeyUsers.
+const AnyUser = "*"
+
+// MaxNames bounds CredentialSources.Headers.
+const MaxNames = 16
+
+// ReadsAuthorization reports whether Authorization may carry a credential. If
+// not, it is left to the upstream.
+func (s *CredentialSources) ReadsAuthorization() bool {
+	return s.Schemes != 0 || len(s.TokenSchemes) > 0
+}
+
+// KeysInBasic reports whether Basic credentials may have an API key.
+func (s *CredentialSources) KeysInBasic() bool { return s.BasicKeyAsUser || len(s.BasicKeyUsers) > 0 }
 
 // read finds the request's credential and parses it into r. It refuses a
 // request with more than one, even if they are valid or equal (RFC 6750 section
 // 2: one method only).
 func (s *CredentialSources) read(r *Request) Reason {
-	found := candidates{}
-	for i := range r.Headers {
-		switch h := &r.Headers[i]; h.Name {
-		case "authorization":
-			found.add(inAuthorization, h.Value, parseAuthorization)
-		case "cookie":
-			if s.Cookie != "" {
-				found.addCookies(h.Value, s.Cookie, parseCookie)
-			}
-			if s.Session != "" {
-				found.addCookies(h.Value, s.Session, parseSession)
-			}
-		default:
-			if h.Name == s.Header && s.Header != "" {
-				found.add(inHeader, h.Value, parseKey)
-			}
-		}
-	}
-	if _, query, ok := strings.Cut(r.Target, "?"); ok {
-		s.readQuery(query, &found)
-	}
+	found := s.find(r)
 	switch {
 	case found.count > 1 || found.ambiguous:
 		return AmbiguousCredential
@@ -59,34 +69,82 @@ func (s *CredentialSources) read(r *Request) Reason {
 	case found.reserved > 0:
 		return AmbiguousCredential
 	}
-	c, reason := found.parse(found.value)
-	if reason != OK {
-		return reason
+	c, reason := s.parse(found.in, found.value)
+	if reason == OK {
+		r.credential = c
 	}
-	if found.in == inAuthorization && !s.Schemes.Contains(c.Scheme) {
-		return UnsupportedCredential
-	}
-	r.credential = c
-	return OK
+	return reason
 }
 
-// place is where a request can carry a credential.
+// find returns what looks like a credential in the request.
+func (s *CredentialSources) find(r *Request) (found candidates) {
+	for i := range r.Headers {
+		switch h := &r.Headers[i]; h.Name {
+		case "authorization":
+			if s.ReadsAuthorization() {
+				found.add(inAuthorization, h.Value)
+			}
+		case "cookie":
+			if s.Cookie != "" {
+				found.addCookies(inCookie, h.Value, s.Cookie)
+			}
+			if s.Session != "" {
+				found.addCookies(inSession, h.Value, s.Session)
+			}
+		case protocolHeader:
+			if s.Protocol != "" {
+				found.addProtocols(h.Value, s.Protocol)
+			}
+		default:
+			for n, name := range s.Headers {
+				if h.Name == name {
+					found.add(inHeader+place(n), h.Value)
+				}
+			}
+		}
+	}
+	if _, query, ok := strings.Cut(r.Target, "?"); ok {
+		found.addQuery(s.Query.Read(query))
+	}
+	return found
+}
+
+// place is where a request can carry a credential. Each of the headers has its
+// own place, from inHeader on.
 type place uint8
 
 const (
 	inAuthorization place = iota
-	inHeader
 	inCookie
+	inSession
+	inProtocol
 	inQuery
-	placeCount
+	inHeader
 )
+
+// parse parses the value of a place.
+func (s *CredentialSources) parse(in place, value string) (Credential, Reason) {
+	switch in {
+	case inAuthorization:
+		return s.parseAuthorization(value)
+	case inCookie:
+		return s.parseCookie(value)
+	case inSession:
+		return s.parseSession(value)
+	case inProtocol:
+		return s.parseProtocol(value)
+	case inQuery:
+		return s.parseParameter(value)
+	default:
+		return s.parseHeader(value)
+	}
+}
 
 // candidates counts what looks like a credential, before any of it is parsed.
 type candidates struct {
-	seen      [placeCount]bool
+	seen      uint32 // bits of the places
 	count     int
 	value     string
-	parse     func(string) (Credential, Reason)
 	in        place // place of value
 	reserved  int
 	ambiguous bool
@@ -96,22 +154,38 @@ type candidates struct {
 // does not count as a credential, but two values of one place are ambiguous
 // even if one is blank: upstreams and proxies differ in which of the two they
 // use, and some join them.
-func (c *candidates) add(in place, value string, parse func(string) (Credential, Reason)) {
-	c.ambiguous = c.ambiguous || c.seen[in]
-	c.seen[in] = true
+func (c *candidates) add(in place, value string) {
+	c.ambiguous = c.ambiguous || c.seen&(1<<in) != 0
+	c.seen |= 1 << in
 	if isBlank(value) {
 		return
 	}
 	c.count++
-	c.value, c.parse, c.in = value, parse, in
+	c.value, c.in = value, in
+}
+
+// addQuery records what the query has. A reserved parameter that occurs twice
+// counts as a credential each time.
+func (c *candidates) addQuery(found urlquery.Found) {
+	if found.Count > 0 || found.Ambiguous {
+		c.seen |= 1 << inQuery
+	}
+	if found.Count > 0 {
+		c.count += found.Count
+		c.value, c.in = found.Value, inQuery
+	}
+	if found.Reserved > 1 {
+		c.count += found.Reserved
+	}
+	c.ambiguous, c.reserved = c.ambiguous || found.Ambiguous, found.Reserved
 }
 
 // addCookies records the pairs of a Cookie line (RFC 6265 section 4.2.1) that
 // have the name.
-func (c *candidates) addCookies(line, name string, parse func(string) (Credential, Reason)) {
+func (c *candidates) addCookies(in place, line, name string) {
 	for pair := range strings.SplitSeq(line, ";") {
 		if value, ok := cookieValue(pair, name); ok {
-			c.add(inCookie, value, parse)
+			c.add(in, value)
 		}
 	}
 }
@@ -121,88 +195,65 @@ func cookieValue(pair, name string) (string, bool) {
 	return value, ok && strings.TrimRight(n, " \t") == name
 }
 
-func parseCookie(value string) (Credential, Reason) {
-	if len(value) > maxCredential || !chars.Printable.All(value) {
-		return Credential{}, MalformedCredential
-	}
-	return parseBearer(value)
-}
+// protocolHeader lists the subprotocols that a WebSocket client offers (RFC 6455
+// section 11.3.4). Browsers can set no other header of a handshake, so their
+// credentials are in it.
+const protocolHeader = "sec-websocket-protocol"
 
-// parseSession parses the value of a session's cookie, which is never a key or a
-// token: each verifier sees its own scheme.
-func parseSession(value string) (Credential, Reason) {
-	c, reason := parseCookie(value)
-	if reason == OK {
-		c.Scheme = SchemeSession
-	}
-	return c, reason
-}
+// encodedProtocol is what a prefix begins with if a token in base64url follows
+// it, since a subprotocol cannot have the "/" and "=" of a token68
+// (kubernetes/kubernetes#47740).
+const encodedProtocol = "base64url."
 
-// readQuery records credential and reserved parameters. Only some servers
-// recognize a name that is encoded or separated by a semicolon, and the proxy
-// could not remove it. Such a request is refused.
-func (s *CredentialSources) readQuery(query string, found *candidates) {
-	reserved := 0
-	for more := true; more; {
-		var pair string
-		pair, query, more = strings.Cut(query, "&")
-		name, value, _ := strings.Cut(pair, "=")
-		switch {
-		case s.Query != "" && name == s.Query && !strings.Contains(value, ";"):
-			found.add(inQuery, value, parseKey)
-		case s.isReserved(name) && !strings.Contains(value, ";"):
-			reserved++
-		case chars.EncodedForms.Any(pair):
-			s.readEncodedParams(pair, found, &reserved)
-		}
-	}
-	if reserved > 1 {
-		found.count += reserved
-	}
-	found.reserved = reserved
-}
-
-func (s *CredentialSources) readEncodedParams(pair string, found *candidates, reserved *int) {
-	for part := range strings.SplitSeq(pair, ";") {
-		name, _, _ := strings.Cut(part, "=")
-		name = strings.Trim(urlpath.DecodeOnce(name), " +")
-		if s.Query != "" && name == s.Query {
-			found.count++
-			found.ambiguous = true
-		} else if s.isReserved(name) {
-			*reserved++
+// addProtocols records the entries of a line of subprotocols that begin with the
+// prefix.
+func (c *candidates) addProtocols(line, prefix string) {
+	for entry := range strings.SplitSeq(line, ",") {
+		if value, ok := strings.CutPrefix(strings.Trim(entry, " \t"), prefix); ok {
+			c.add(inProtocol, value)
 		}
 	}
 }
 
-// encodedInQuery reports whether the target has the credential's query
-// parameter in a spelling that no proxy can remove.
-func (s *CredentialSources) encodedInQuery(target string) bool {
-	_, query, _ := strings.Cut(target, "?")
-	if s.Query == "" || !chars.EncodedForms.Any(query) {
-		return false
+func (s *CredentialSources) parseProtocol(value string) (Credential, Reason) {
+	if strings.HasPrefix(s.Protocol, encodedProtocol) {
+		decoded, err := base64.RawURLEncoding.Strict().DecodeString(value)
+		if err != nil || len(decoded) == 0 {
+			return Credential{}, MalformedCredential
+		}
+		value = string(decoded)
 	}
-	var found candidates
-	s.readQuery(query, &found)
-	return found.ambiguous
+	return s.parseToken(value, SchemeAPIKey)
 }
 
-func (s *CredentialSources) isReserved(name string) bool {
-	for _, r := range s.Reserved {
-		if name == r && name != s.Query {
-			return true
+// cutProtocols returns the request's subprotocols without those that begin with
+// the prefix, and whether there were any of these.
+func cutProtocols(r *Request, prefix string) (rest string, found bool) {
+	var kept []string
+	for i := range r.Headers {
+		if r.Headers[i].Name != protocolHeader {
+			continue
+		}
+		for entry := range strings.SplitSeq(r.Headers[i].Value, ",") {
+			entry = strings.Trim(entry, " \t")
+			if strings.HasPrefix(entry, prefix) {
+				found = true
+			} else if isToken(entry) {
+				kept = append(kept, entry)
+			}
 		}
 	}
-	return false
+	return strings.Join(kept, ", "), found
 }
 
-// credentialHeaders returns the headers that may carry a credential. The cookie
-// header is not included, since only one of its pairs is a credential.
+// credentialHeaders returns the headers that may carry a credential, and nothing
+// that the upstream needs: not cookies or WebSocket subprotocols, of which only
+// one is a credential.
 func (s *CredentialSources) credentialHeaders() []string {
-	if s.Header != "" {
-		return []string{"authorization", s.Header}
+	if s.ReadsAuthorization() {
+		return append([]string{"authorization"}, s.Headers...)
 	}
-	return []string{"authorization"}
+	return s.Headers
 }
 
 // cutCookies returns the request's cookies without those of that name, "" for none, and
@@ -234,20 +285,6 @@ func cutCookies(r *Request, name string) (rest string, found bool) {
 func hasOwnCookie(r *Request) bool {
 	for i := range r.Headers {
 		if r.Headers[i].Name == "cookie" && strings.Contains(r.Headers[i].Value, OwnCookiePrefix) {
-			return true
-		}
-	}
-	return false
-}
-
-// inQuery reports whether the target has the credential's query parameter.
-func (s *CredentialSources) inQuery(target string) bool {
-	if s.Query == "" {
-		return false
-	}
-	_, query, _ := strings.Cut(target, "?")
-	for pair := range strings.SplitSeq(query, "&") {
-		if name, _, _ := strings.Cut(pair, "="); name == s.Query {
 			return true
 		}
 	}

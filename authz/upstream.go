@@ -8,15 +8,16 @@ import "slices"
 func (c *Checker) Overrides() []string { return c.cfg.Overrides }
 
 // prepareUpstream fills in the headers that the proxy sets on and removes from
-// the forwarded request, and the query parameter that it removes.
+// the forwarded request, and the query parameters that it removes.
 func (c *Checker) prepareUpstream(r *Request, d *Decision) {
 	if c.cfg.Identity.apply(d.Principal, r) {
 		c.setCookies(r, d)
 	}
 	if !d.Route.ForwardCredentials {
 		r.remove = append(r.remove, c.credentialHeaders...)
-		if c.cfg.Sources.inQuery(r.Target) {
-			d.RemoveQuery = c.cfg.Sources.Query
+		d.RemoveQuery = c.cfg.Sources.Query.Present(r.Target)
+		if c.cfg.Sources.Protocol != "" {
+			c.setProtocols(r)
 		}
 	}
 	d.Set, d.Remove = r.set, r.remove
@@ -29,10 +30,25 @@ func (c *Checker) setCookies(r *Request, d *Decision) {
 	if d.Route.ForwardCredentials {
 		cookie = ""
 	}
-	if rest, found := cutCookies(r, cookie); found && rest != "" {
-		r.set = append(r.set, Header{"cookie", rest})
+	rest, found := cutCookies(r, cookie)
+	r.replace("cookie", rest, found)
+}
+
+// setProtocols leaves the upstream the WebSocket subprotocols that the client
+// offers, but for the credential.
+func (c *Checker) setProtocols(r *Request) {
+	rest, found := cutProtocols(r, c.cfg.Sources.Protocol)
+	r.replace(protocolHeader, rest, found)
+}
+
+// replace has the proxy set the header to what is left of it, if a part was
+// found that the upstream must not get. It removes a header of which nothing is
+// left.
+func (r *Request) replace(name, rest string, found bool) {
+	if found && rest != "" {
+		r.set = append(r.set, Header{name, rest})
 	} else if found {
-		r.remove = append(r.remove, "cookie")
+		r.remove = append(r.remove, name)
 	}
 }
 

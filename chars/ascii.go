@@ -24,15 +24,14 @@ func LowerASCII(s string) string {
 	return b.String()
 }
 
-// EqualASCIIFold reports whether s equals lower, a word in lower case, with the
-// letters A to Z of s in either case. strings.EqualFold would take the long s
-// of "Baſic" for an s.
-func EqualASCIIFold(s, lower string) bool {
-	if len(s) != len(lower) {
+// EqualASCIIFold reports whether s equals t, with the letters A to Z in either
+// case. strings.EqualFold would take the long s of "Baſic" for an s.
+func EqualASCIIFold(s, t string) bool {
+	if len(s) != len(t) {
 		return false
 	}
 	for i := range len(s) {
-		if LowerByte(s[i]) != lower[i] {
+		if LowerByte(s[i]) != LowerByte(t[i]) {
 			return false
 		}
 	}

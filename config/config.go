@@ -13,6 +13,7 @@ import (
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/authz/urlquery"
 	"keyward/config/redact"
 	"keyward/config/strictyaml"
 	"keyward/policy"
@@ -29,27 +30,26 @@ type Config struct {
 	// Keyward is not ready.
 	File string
 
-	Listen            Listen
-	TLS               TLS
-	Store             Store
-	Keys              Keys
-	Users             Users
-	Sources           authz.CredentialSources // the parts of a request that may carry a credential
-	Passwords         bool                    // Basic credentials may be a user's password
-	BasicKeyUsernames []string                // with one of these as Basic user name, the password is an API key
-	JWT               []JWT
-	Introspection     []Introspection
-	Revocations       Revocations
-	Projects          Projects
-	Clients           Clients
-	Audit             Audit
-	Routes            []policy.Rule
-	Default           authz.Route // for requests that match no route
-	Paths             urlpath.Rules
-	Errors            authz.ErrorStyle // of denials without a route
-	Challenge         Challenge
-	RequireHTTPS      bool
-	ResourceMetadata  resources.API // how clients find out where to get tokens; the zero value: they do not
+	Listen           Listen
+	TLS              TLS
+	Store            Store
+	Keys             Keys
+	Users            Users
+	Sources          authz.CredentialSources // the parts of a request that may carry a credential
+	Passwords        bool                    // Basic credentials may be a user's password
+	JWT              []JWT
+	Introspection    []Introspection
+	Revocations      Revocations
+	Projects         Projects
+	Clients          Clients
+	Audit            Audit
+	Routes           []policy.Rule
+	Default          authz.Route // for requests that match no route
+	Paths            urlpath.Rules
+	Errors           authz.ErrorStyle // of denials without a route
+	Challenge        Challenge
+	RequireHTTPS     bool
+	ResourceMetadata resources.API // how clients find out where to get tokens; the zero value: they do not
 	// ResourceDocuments are those of ResourceMetadata and Routes, nil without.
 	ResourceDocuments resources.Documents
 	IdentityHeaders   map[string]authz.IdentityAttribute
@@ -191,9 +191,11 @@ const (
 // Default returns the default of every setting.
 func Default() *Config {
 	return &Config{
-		Listen:          Listen{GRPC: "127.0.0.1:9191", HTTP: "127.0.0.1:9192", Admin: "127.0.0.1:9193"},
-		Keys:            Keys{File: "keys.jsonl", Prefixes: []string{"kw_"}},
-		Sources:         authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Reserved: []string{"access_token", "api_key"}},
+		Listen: Listen{GRPC: "127.0.0.1:9191", HTTP: "127.0.0.1:9192", Admin: "127.0.0.1:9193"},
+		Keys:   Keys{File: "keys.jsonl", Prefixes: []string{"kw_"}},
+		Sources: authz.CredentialSources{
+			Schemes: authz.NewSchemeSet(authz.SchemeBearer), Query: urlquery.Names{Reserved: []string{"access_token", "api_key"}},
+		},
 		Default:         authz.Route{Auth: authz.AuthRequired},
 		Challenge:       Challenge{Realm: "api"},
 		IdentityHeaders: defaultIdentityHeaders(),
@@ -226,10 +228,7 @@ func defaultIdentityHeaders() map[string]authz.IdentityAttribute {
 // CredentialHeaders returns the headers that may carry a credential and so
 // cannot carry an identity.
 func (c *Config) CredentialHeaders() []string {
-	if c.Sources.Header == "" {
-		return []string{"authorization", "cookie"}
-	}
-	return []string{"authorization", "cookie", c.Sources.Header}
+	return append([]string{"authorization", "cookie", "sec-websocket-protocol"}, c.Sources.Headers...)
 }
 
 // Identity returns the headers that tell the upstream who the principal is.

@@ -15,6 +15,7 @@ import (
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/authz/urlquery"
 	"keyward/ratelimit"
 	"keyward/ratelimit/failover"
 )
@@ -71,8 +72,10 @@ func TestDefaults(t *testing.T) {
 		if len(got.Routes) == 0 {
 			got.Routes = nil
 		}
-		if len(got.BasicKeyUsernames) == 0 {
-			got.BasicKeyUsernames = nil
+		for _, list := range []*[]string{&got.Sources.BasicKeyUsers, &got.Sources.TokenSchemes, &got.Sources.Headers, &got.Sources.Query.Credential} {
+			if len(*list) == 0 {
+				*list = nil
+			}
 		}
 		if len(got.ResourceMetadata.AuthorizationServers) == 0 {
 			got.ResourceMetadata.AuthorizationServers = nil
@@ -99,10 +102,14 @@ users: {file: ""}
 credentials:
   bearer: true
   basic: false
+  schemes: []
   basic_key_usernames: []
-  header: ""
-  query: ""
+  basic_key_as_username: false
+  basic_charset: utf-8
+  header: []
+  query: []
   cookie: ""
+  websocket_protocol: ""
   reserved_query: [access_token, api_key]
 jwt: []
 introspection: []
@@ -174,14 +181,16 @@ func TestEveryKey(t *testing.T) {
 	}
 	cfg.Routes, cfg.Default, cfg.Warnings, cfg.env = nil, authz.Route{}, nil, nil
 	want := &Config{
-		File:              "testdata/everything.yaml",
-		Listen:            Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0", Console: "0.0.0.0:9194", Issuer: "0.0.0.0:9195"},
-		TLS:               TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}, Console: KeyPair{CertFile: "d.crt", KeyFile: "d.key"}, Issuer: KeyPair{CertFile: "e.crt", KeyFile: "e.key"}},
-		Keys:              Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour, ExpiryHeader: true},
-		Users:             Users{"u.jsonl"},
-		Sources:           authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBasic), Header: "x-api-key", Query: "key", Cookie: "session", Reserved: []string{}},
-		Passwords:         true,
-		BasicKeyUsernames: []string{"haplo"},
+		File:   "testdata/everything.yaml",
+		Listen: Listen{GRPC: "unix:///run/keyward/grpc.sock", HTTP: "127.0.0.1:0", Admin: "[::1]:0", Console: "0.0.0.0:9194", Issuer: "0.0.0.0:9195"},
+		TLS:    TLS{GRPC: KeyPair{"a.crt", "a.key", "ca.crt"}, HTTP: KeyPair{CertFile: "c.crt", KeyFile: "c.key"}, Admin: KeyPair{CertFile: "b.crt", KeyFile: "b.key"}, Console: KeyPair{CertFile: "d.crt", KeyFile: "d.key"}, Issuer: KeyPair{CertFile: "e.crt", KeyFile: "e.key"}},
+		Keys:   Keys{File: "k.jsonl", Prefixes: []string{"acme_", ""}, PepperFile: "/run/keyward/pepper", MaxAge: 90 * 24 * time.Hour, ExpiryHeader: true},
+		Users:  Users{"u.jsonl"},
+		Sources: authz.CredentialSources{
+			Schemes: authz.NewSchemeSet(authz.SchemeBasic), TokenSchemes: []string{"Token", ""}, BasicKeyUsers: []string{"haplo"}, BasicKeyAsUser: true, BasicLatin1: true,
+			Headers: []string{"x-api-key"}, Cookie: "session", Protocol: "api-key.", Query: urlquery.Names{Credential: []string{"key"}, Reserved: []string{}},
+		},
+		Passwords: true,
 		Paths: urlpath.Rules{
 			Semicolon: true, EncodedSlash: true, EncodedPercent: true, EncodedUnreserved: true, EmptySegment: true,
 			Case: urlpath.CaseInsensitive,

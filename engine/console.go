@@ -110,7 +110,7 @@ func (s *Snapshot) openConsole(old *reuse.Generation) error {
 	maxAge := s.cfg.Keys.MaxAge
 	s.console.sessions = session.Verifier{Sessions: s.console.state.Sessions, Users: records.Users}
 	s.console.service = manage.New(manage.Config{
-		Stores: records.Stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: len(s.cfg.BasicKeyUsernames) > 0, KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
+		Stores: records.Stores, Hasher: s.stores.keys.hasher, Prefixes: s.cfg.Keys.Prefixes, KeysInBasic: s.cfg.Sources.KeysInBasic(), KeyRate: s.cfg.RateLimits.ByMethod[authz.AuthMethodAPIKey].Rate,
 		HashPassword: s.passwordHasher(),
 		Rules: func(ctx context.Context) (store.KeyRules, error) {
 			ended, err := records.Users.Ended(ctx)

@@ -26,7 +26,7 @@ const (
 // known prefix marks an API key; then three segments mark a JWT; then come keys
 // without a prefix; anything else is for the authorization servers.
 func (s *Snapshot) verifierChain(old *reuse.Generation) (verifier.Chain, error) {
-	keys, err := s.verifierFor(verifierAPIKey, old, keyRules{s.cfg.Keys, s.cfg.BasicKeyUsernames}, s.apiKeys)
+	keys, err := s.verifierFor(verifierAPIKey, old, keyRules{s.cfg.Keys, len(s.cfg.Introspection) > 0}, s.apiKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ type tokenRules struct {
 // keyRules are the part of the configuration that the verifier of API keys has.
 type keyRules struct {
 	config.Keys
-	basicUsers []string
+	opaqueTokens bool
 }
 
 // keyCacheFraction is the part of cache.size that is for API keys: one in so many.
@@ -96,7 +96,7 @@ func (s *Snapshot) apiKeys(v *verifierEntry) error {
 	}
 	v.Verifier, err = verifier.NewAPIKey(verifier.APIKeyConfig{
 		Keys: s.stores.keys.records, Hasher: s.stores.keys.hasher, Users: s.stores.userStore(),
-		Prefixes: s.cfg.Keys.Prefixes, BasicUsers: s.cfg.BasicKeyUsernames, MaxAge: s.cfg.Keys.MaxAge,
+		Prefixes: s.cfg.Keys.Prefixes, OpaqueTokens: len(s.cfg.Introspection) > 0, MaxAge: s.cfg.Keys.MaxAge,
 		Principals: principals,
 	})
 	return err

@@ -171,7 +171,7 @@ func rendererOf(cfg *config.Config, checker *authz.Checker) extauthz.Renderer {
 	return extauthz.Renderer{
 		QuotaOnAllow: cfg.RateLimits.HeadersOnAllow, KeyExpiry: cfg.Keys.ExpiryHeader, Errors: cfg.Errors, Now: time.Now,
 		Challenge: extauthz.Challenge{
-			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm, Schemes: cfg.Sources.Schemes,
+			None: cfg.Challenge.None, Realm: cfg.Challenge.Realm, Schemes: cfg.Sources.Schemes, TokenSchemes: cfg.Sources.TokenSchemes,
 		},
 		Overrides: extauthz.NewOverrides(checker.Overrides()),
 	}

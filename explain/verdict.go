@@ -6,6 +6,7 @@ package explain
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"keyward/authz"
 )
@@ -41,7 +42,7 @@ func Evaluate(ctx context.Context, checker *authz.Checker, r *authz.Request) *Ve
 	v := &Verdict{Steps: []Step{}}
 	r.Trace = func(name, outcome string) { v.Steps = append(v.Steps, Step{name, outcome}) }
 	d := checker.Check(ctx, r)
-	v.Decision, v.Reason, v.Status, v.RemoveQuery = d.Outcome(), d.Reason.String(), d.Status(), d.RemoveQuery
+	v.Decision, v.Reason, v.Status, v.RemoveQuery = d.Outcome(), d.Reason.String(), d.Status(), strings.Join(d.RemoveQuery, ", ")
 	if d.Principal != nil {
 		v.Subject, v.ClientID, v.KeyID = d.Principal.Subject(), d.Principal.ClientID, d.Principal.KeyID
 	}

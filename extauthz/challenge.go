@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"net/http"
+	"slices"
 
 	"keyward/authz"
 )
@@ -12,6 +13,8 @@ type Challenge struct {
 	None    bool            // send no such header
 	Realm   string          // visible ASCII without quote and backslash
 	Schemes authz.SchemeSet // the schemes that are enabled
+	// TokenSchemes are further schemes; "" has no challenge.
+	TokenSchemes []string
 }
 
 // challenges has the challenge of each scheme of Authorization. A function
@@ -30,23 +33,33 @@ func (c *Challenge) value(d *authz.Decision) string {
 		return ""
 	}
 	schemes := c.Schemes
-	if schemes == 0 { // a 401 must have a challenge
+	others := status == http.StatusUnauthorized && slices.ContainsFunc(c.TokenSchemes, isNamed)
+	if schemes == 0 && !others { // a 401 must have a challenge
 		schemes = authz.NewSchemeSet(authz.SchemeBearer)
 	}
 	value := ""
-	for scheme, challenge := range challenges {
-		if challenge == nil || !schemes.Contains(authz.CredentialScheme(scheme)) {
-			continue
+	add := func(one string) {
+		if value != "" && one != "" {
+			value += ", "
 		}
-		switch one := challenge(c, d); {
-		case value == "":
-			value = one
-		case one != "":
-			value += ", " + one
+		value += one
+	}
+	for scheme, challenge := range challenges {
+		if challenge != nil && schemes.Contains(authz.CredentialScheme(scheme)) {
+			add(challenge(c, d))
+		}
+	}
+	if others {
+		for _, name := range c.TokenSchemes {
+			if isNamed(name) {
+				add(name + ` realm="` + c.Realm + `"`)
+			}
 		}
 	}
 	return value
 }
+
+func isNamed(scheme string) bool { return scheme != "" }
 
 func (c *Challenge) basic(d *authz.Decision) string {
 	if d.Status() != http.StatusUnauthorized {

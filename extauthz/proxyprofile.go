@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"keyward/authz"
+	"keyward/authz/urlquery"
 )
 
 // proxyProfile is a kind of proxy that sends its checks over HTTP. It says
@@ -160,7 +161,7 @@ func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decisi
 	for _, identity := range allow.Set {
 		set(identity.Name, identity.Value)
 	}
-	set(uriHeader, withoutQueryParameter(r.Target, allow.RemoveQuery))
+	set(uriHeader, urlquery.Without(r.Target, allow.RemoveQuery))
 	if remove := p.headersToRemove(allow.Remove, allow.Overrides); remove != "" {
 		set(removeHeader, remove)
 	}
@@ -208,23 +209,4 @@ func canonicalName(name string) string {
 	default:
 		return http.CanonicalHeaderKey(name)
 	}
-}
-
-// withoutQueryParameter returns the target without the query parameters of that
-// name. The rest stays byte for byte.
-func withoutQueryParameter(target, name string) string {
-	path, query, found := strings.Cut(target, "?")
-	if name == "" || !found {
-		return target
-	}
-	var kept []string
-	for pair := range strings.SplitSeq(query, "&") {
-		if n, _, _ := strings.Cut(pair, "="); n != name {
-			kept = append(kept, pair)
-		}
-	}
-	if len(kept) == 0 {
-		return path
-	}
-	return path + "?" + strings.Join(kept, "&")
 }

@@ -11,6 +11,7 @@ import (
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/authz/urlquery"
 )
 
 // recordingPolicy is a policy with one route. It records the request.
@@ -37,7 +38,7 @@ func newTestHandler(t testing.TB, p *recordingPolicy) *Handler {
 	checker, err := authz.NewChecker(authz.Config{
 		Ready: func() error { return nil }, Policy: p, Identity: identity,
 		Verifier: &stubVerifier{p: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, User: "alice", KeyID: "k_1", Paths: urlpath.Any(), UserPaths: urlpath.Any()}},
-		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Header: "x-api-key", Cookie: "token", Query: "key"},
+		Sources:  authz.CredentialSources{Schemes: authz.NewSchemeSet(authz.SchemeBearer), Headers: []string{"x-api-key"}, Cookie: "token", Query: urlquery.Names{Credential: []string{"key"}}},
 		Now:      time.Now, Since: time.Since, NewID: func() string { return "id" },
 	})
 	if err != nil {

@@ -36,7 +36,7 @@ type Allow struct {
 	Set             []authz.Header // replace request headers of these names
 	Remove          []string       // request headers, in lower case
 	Overrides       *Overrides     // more request headers to remove
-	RemoveQuery     string         // the query parameter to remove; "" is none
+	RemoveQuery     []string       // names of query parameters to remove
 	ResponseHeaders []authz.Header // for the client
 }
 

@@ -13,12 +13,12 @@ import (
 func TestAllow(t *testing.T) {
 	d := &authz.Decision{
 		Reason: authz.OK, ID: "4711", Set: []authz.Header{{Name: "x-auth-subject", Value: "ann"}}, Remove: []string{"authorization"},
-		RemoveQuery: "api_key", Principal: &authz.Principal{KeyID: "k1"},
+		RemoveQuery: []string{"api_key"}, Principal: &authz.Principal{KeyID: "k1"},
 		Quota: authz.Quota{Name: "key", Rate: authz.Rate{Count: 5, Period: time.Second}, Limit: 5, Remaining: 4},
 	}
 	n := Renderer{Overrides: NewOverrides([]string{"x-http-method-override"})}
 	allow := n.Allow(d)
-	if !slices.Equal(allow.Set, d.Set) || !slices.Equal(allow.Remove, d.Remove) || allow.RemoveQuery != d.RemoveQuery ||
+	if !slices.Equal(allow.Set, d.Set) || !slices.Equal(allow.Remove, d.Remove) || !slices.Equal(allow.RemoveQuery, d.RemoveQuery) ||
 		!slices.Equal(allow.Overrides.Names(), []string{"x-http-method-override"}) || allow.ResponseHeaders != nil {
 		t.Errorf("%+v", allow)
 	}

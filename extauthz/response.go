@@ -58,8 +58,8 @@ func (n *Renderer) appendOK(w *wireWriter, d *authz.Decision) {
 	}
 	w.bytes = append(w.bytes, allow.Overrides.wire...)
 	w.overwriting(okResponseHeaders, allow.ResponseHeaders)
-	if allow.RemoveQuery != "" {
-		w.text(okQueryToRemove, allow.RemoveQuery)
+	for _, name := range allow.RemoveQuery {
+		w.text(okQueryToRemove, name)
 	}
 	w.end(ok)
 }

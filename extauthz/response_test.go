@@ -41,12 +41,9 @@ func TestResponseMatchesGeneratedEncoder(t *testing.T) {
 		text := strings.Repeat("x", length)
 		d := &authz.Decision{
 			Reason: authz.OK, Principal: &authz.Principal{KeyID: "k_" + text}, Set: []authz.Header{{Name: "a", Value: text}, {Name: "b" + text, Value: ""}},
-			Remove: []string{"c", text}, RemoveQuery: text,
+			Remove: []string{"c", text}, RemoveQuery: []string{text, "code"},
 		}
-		ok := &authv3.OkHttpResponse{Headers: overwriting(d.Set), HeadersToRemove: d.Remove}
-		if length > 0 {
-			ok.QueryParametersToRemove = []string{text}
-		}
+		ok := &authv3.OkHttpResponse{Headers: overwriting(d.Set), HeadersToRemove: d.Remove, QueryParametersToRemove: d.RemoveQuery}
 		want := &authv3.CheckResponse{
 			Status: &statuspb.Status{}, HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
 			DynamicMetadata: metadataStruct("reason", "ok", "key_id", d.Principal.KeyID),
@@ -91,7 +88,7 @@ func metadataStruct(pairs ...string) *structpb.Struct {
 func TestOKResponseOverwritesAndRemoves(t *testing.T) {
 	d := authz.Decision{
 		Reason: authz.OK, Principal: &authz.Principal{AuthMethod: authz.AuthMethodAPIKey, KeyID: "k_1"},
-		Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Remove: []string{"authorization"}, RemoveQuery: "api_key",
+		Set: []authz.Header{{Name: "x-auth-subject", Value: "alice"}}, Remove: []string{"authorization"}, RemoveQuery: []string{"api_key"},
 	}
 	response := checkResponse(t, &authz.Request{}, &d)
 	d.Remove[0], d.Set[0] = "reused", authz.Header{Name: "reused"} // by the next request of the pool
@@ -194,6 +191,10 @@ func TestChallenge(t *testing.T) {
 		{challenge, authz.Unavailable, ``},
 		{Challenge{None: true, Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer)}, authz.NoCredential, ``},
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBasic)}, authz.NoCredential, `Basic realm="api", charset="UTF-8"`},
+		{Challenge{Realm: "api", TokenSchemes: []string{"Token", "", "ApiKey"}}, authz.NoCredential, `Token realm="api", ApiKey realm="api"`},
+		{Challenge{Realm: "api", TokenSchemes: []string{""}}, authz.NoCredential, `Bearer realm="api"`},
+		{Challenge{Realm: "api", TokenSchemes: []string{"Token"}}, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
+		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer), TokenSchemes: []string{"Token"}}, authz.NoCredential, `Bearer realm="api", Token realm="api"`},
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer, authz.SchemeBasic)}, authz.NoCredential, `Bearer realm="api", Basic realm="api", charset="UTF-8"`},
 		{Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer, authz.SchemeBasic)}, authz.InsufficientScope, `Bearer realm="api", error="insufficient_scope", scope="read write"`},
 		{Challenge{Realm: "api"}, authz.NoCredential, `Bearer realm="api"`}, // a 401 must have a challenge, even if no scheme of Authorization is enabled

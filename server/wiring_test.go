@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,6 +26,16 @@ func TestConfigurationArrives(t *testing.T) {
 	bearer := func(r *running) [][2]string {
 		return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{User: "alice"})}}
 	}
+	inHeader := func(name, before string) func(*running) [][2]string {
+		return func(r *running) [][2]string {
+			return [][2]string{{name, before + r.create(store.KeyParams{})}}
+		}
+	}
+	basic := func(pair string) func(*running) [][2]string {
+		return func(r *running) [][2]string {
+			return [][2]string{{"authorization", "Basic " + base64.StdEncoding.EncodeToString(fmt.Appendf(nil, pair, r.create(store.KeyParams{})))}}
+		}
+	}
 	tests := []struct {
 		line    string
 		target  string
@@ -42,10 +53,20 @@ func TestConfigurationArrives(t *testing.T) {
 		{"default: {auth: deny}", "/", bearer, "200 ok", "403 route_denied"},
 		{"routes: [{path: /, auth: none}]", "/", func(*running) [][2]string { return nil }, "401 no_credential", "200 anonymous"},
 		{"users: {file: DIR/users.jsonl}", "/", bearer, "200 ok", "401 disabled_user"},
-		{"credentials: {bearer: false, header: X-Key}", "/", bearer, "200 ok", "401 unsupported_credential"},
+		{"credentials: {bearer: false, header: X-Key}", "/", bearer, "200 ok", "401 no_credential"},
 		{"credentials: {cookie: session}", "/", func(r *running) [][2]string {
 			return [][2]string{{"cookie", "session=" + r.create(store.KeyParams{})}}
 		}, "401 no_credential", "200 ok"},
+		{"credentials: {schemes: [Token]}", "/", inHeader("authorization", "Token "), "401 unsupported_credential", "200 ok"},
+		{"credentials: {schemes: ['']}", "/", inHeader("authorization", ""), "401 malformed_credential", "200 ok"},
+		{"credentials: {header: [X-API-Key, api-key]}", "/", inHeader("api-key", "Bearer "), "401 no_credential", "200 ok"},
+		{"credentials: {websocket_protocol: key.}", "/", inHeader("sec-websocket-protocol", "chat, key."), "401 no_credential", "200 ok"},
+		{"credentials: {query: [code, key]}", "/?key=kw%5fjunk", func(*running) [][2]string { return nil }, "401 no_credential", "401 invalid_token"},
+		{"credentials: {basic_key_as_username: true}", "/", basic("%s:"), "401 unsupported_credential", "200 ok"},
+		{"credentials: {basic_key_usernames: ['*']}", "/", basic("anyone:%s"), "401 unsupported_credential", "200 ok"},
+		{"credentials: {basic_key_usernames: [haplo], basic_charset: iso-8859-1}", "/", func(*running) [][2]string {
+			return [][2]string{{"authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("haplo:\xe4"))}}
+		}, "401 malformed_credential", "401 invalid_token"},
 		{"credentials: {basic_key_usernames: [haplo]}", "/", func(*running) [][2]string {
 			return [][2]string{{"authorization", "Basic aGFwbG86MDEyMzQ1Njc4OUFCQ0RFRjAxMjM0NTY3ODlBQkNERUYwMTIzNDU2Nzg5QUI="}}
 		}, "401 unsupported_credential", "401 unknown_key"},

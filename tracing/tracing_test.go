@@ -216,7 +216,7 @@ func TestNothingOfTheRequest(t *testing.T) {
 	}
 	principal := &authz.Principal{AuthMethod: authz.AuthMethodBasic, User: secret, KeyName: secret, Project: secret, Issuer: secret}
 	for _, reason := range authz.Reasons() {
-		tracer.Observe(r, &authz.Decision{Reason: reason, At: at(), Principal: principal, Cause: errors.New(secret), Set: r.Headers, RemoveQuery: secret})
+		tracer.Observe(r, &authz.Decision{Reason: reason, At: at(), Principal: principal, Cause: errors.New(secret), Set: r.Headers, RemoveQuery: []string{secret}})
 	}
 	closeTracer(t, tracer)
 	if n := len(receiver.Wait(t, "keyward", len(authz.Reasons()))); n != len(authz.Reasons()) {

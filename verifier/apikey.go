@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -48,8 +47,9 @@ type APIKeyConfig struct {
 	// Prefixes mark bearer tokens as API keys; "" accepts keys without a
 	// prefix.
 	Prefixes []string
-	// BasicUsers are the user names whose Basic password is an API key.
-	BasicUsers []string
+	// OpaqueTokens means that other verifiers of tokens come after Unprefixed,
+	// which then leaves them what it does not know.
+	OpaqueTokens bool
 	// MaxAge is how long a key is accepted after it got its secret; 0 is forever.
 	MaxAge time.Duration
 
@@ -95,29 +95,53 @@ func NewAPIKey(cfg APIKeyConfig) (*APIKey, error) {
 	return a, nil
 }
 
-// Verify implements authz.Verifier. A bearer token without one of the prefixes
-// is not its kind: see [APIKey.Unprefixed].
+// Verify implements authz.Verifier. A token without one of the prefixes is not
+// its kind: see [APIKey.Unprefixed]. But in a place of its own, where a key may
+// have any form, one that is known is a key.
 func (a *APIKey) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	prefixed, wellFormed := a.classify(c.Secret.Reveal())
-	if c.Scheme == authz.SchemeBearer && !prefixed || c.Scheme == authz.SchemeBasic && !slices.Contains(a.cfg.BasicUsers, c.User) {
+	if !c.Scheme.CarriesToken() {
 		return nil, authz.ErrNotMine
 	}
-	return a.verify(c, wellFormed, now)
+	prefixed, wellFormed := a.classify(c.Secret.Reveal())
+	switch {
+	case prefixed:
+		return a.verify(c, wellFormed, now)
+	case c.Scheme == authz.SchemeBearer:
+		return nil, authz.ErrNotMine
+	default:
+		return a.verifyKnown(c, wellFormed, now)
+	}
 }
 
-// Unprefixed returns the verifier of bearer tokens without a key prefix. In a
-// chain it comes after the verifiers that recognize their own tokens.
+// verifyKnown is verify for a token that may be of another kind, unless it is a
+// known key.
+func (a *APIKey) verifyKnown(c *authz.Credential, wellFormed bool, now time.Time) (*authz.Principal, error) {
+	p, err := a.verify(c, wellFormed, now)
+	if err == errInvalidToken || err == errUnknownKey {
+		err = authz.ErrNotMine
+	}
+	return p, err
+}
+
+// Unprefixed returns the verifier of tokens without a key prefix. In a chain it
+// comes after the verifiers that recognize their own tokens.
 func (a *APIKey) Unprefixed() authz.Verifier { return unprefixed{a} }
 
 type unprefixed struct{ *APIKey }
 
-// Verify implements authz.Verifier.
+// Verify implements authz.Verifier. A bearer token is a key only if keys without
+// a prefix are accepted. Otherwise all tokens are left to the verifiers after
+// it.
 func (a unprefixed) Verify(_ context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	prefixed, wellFormed := a.classify(c.Secret.Reveal())
-	if c.Scheme != authz.SchemeBearer || prefixed || !a.acceptUnprefixed {
+	switch {
+	case !c.Scheme.CarriesToken() || prefixed:
 		return nil, authz.ErrNotMine
+	case !a.acceptUnprefixed && (a.cfg.OpaqueTokens || c.Scheme == authz.SchemeBearer):
+		return nil, authz.ErrNotMine
+	default:
+		return a.verify(c, wellFormed, now)
 	}
-	return a.verify(c, wellFormed, now)
 }
 
 func (a *APIKey) verify(c *authz.Credential, wellFormed bool, now time.Time) (*authz.Principal, error) {

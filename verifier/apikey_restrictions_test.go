@@ -90,7 +90,7 @@ func TestNotBefore(t *testing.T) {
 // TestNetworksOfKey: the client's canonical address has to be in one of the networks,
 // for each request, in the cache too.
 func TestNetworksOfKey(t *testing.T) {
-	f := newAPIKeyFixture(t, options{basicUsers: []string{"haplo"}})
+	f := newAPIKeyFixture(t, options{})
 	id, key := f.create(store.KeyParams{})
 	f.change(id, func(r *store.KeyRecord) {
 		r.CIDRs = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
@@ -109,8 +109,8 @@ func TestNetworksOfKey(t *testing.T) {
 			}
 		}
 	}
-	if _, got := f.verify(authz.Credential{Scheme: authz.SchemeBasic, User: "haplo", Secret: authz.NewSecret(key), Client: "192.0.3.7"}); got != authz.AddressNotAllowed {
-		t.Errorf("as a password: %s", got)
+	if _, got := f.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(key), Client: "192.0.3.7"}); got != authz.AddressNotAllowed {
+		t.Errorf("in a place of its own: %s", got)
 	}
 	f.change(id, func(r *store.KeyRecord) { r.CIDRs = nil })
 	f.eventually(key, authz.OK)

@@ -37,9 +37,10 @@ type apiKeyFixture struct {
 }
 
 type options struct {
-	prefixes, basicUsers []string
-	withUsers            bool
-	maxAge               time.Duration
+	prefixes     []string
+	opaqueTokens bool
+	withUsers    bool
+	maxAge       time.Duration
 }
 
 func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
@@ -56,7 +57,7 @@ func newAPIKeyFixture(t *testing.T, o options) *apiKeyFixture {
 	}
 	keys := keyindex.NewKeys()
 	f.start(filestore.KeyFeed{Hasher: hasher, FollowConfig: journal.FollowConfig{Path: filepath.Join(dir, "keys.jsonl")}}.Follow(keys))
-	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, BasicUsers: o.basicUsers, MaxAge: o.maxAge}
+	cfg := verifier.APIKeyConfig{Keys: keys, Hasher: hasher, Prefixes: o.prefixes, OpaqueTokens: o.opaqueTokens, MaxAge: o.maxAge}
 	if o.withUsers {
 		f.users = recordfile.NewUserFile(filestore.UserFileConfig{Path: filepath.Join(dir, "users.jsonl")}, nil)
 		f.setUser("alice", records.UserPatch{Scopes: &[]string{"read"}, Paths: &[]string{"/api"}})
@@ -151,9 +152,15 @@ func (f *apiKeyFixture) verify(c authz.Credential) (*authz.Principal, authz.Reas
 // another goroutine.
 func (f *apiKeyFixture) eventually(key string, want authz.Reason) *authz.Principal {
 	f.t.Helper()
+	return f.eventuallyIn(authz.SchemeBearer, key, want)
+}
+
+// eventuallyIn is eventually for a key in another place than Authorization.
+func (f *apiKeyFixture) eventuallyIn(scheme authz.CredentialScheme, key string, want authz.Reason) *authz.Principal {
+	f.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		p, got := f.bearer(key)
+		p, got := f.verify(authz.Credential{Scheme: scheme, Secret: authz.NewSecret(key)})
 		if got == want {
 			return p
 		}
@@ -309,7 +316,7 @@ func TestOverlappingPrefixes(t *testing.T) {
 }
 
 func TestKeyForms(t *testing.T) {
-	f := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}, basicUsers: []string{"haplo"}})
+	f := newAPIKeyFixture(t, options{prefixes: []string{"kw_", "kw_live_"}})
 	hex := strings.Repeat("0123456789ABCDEF", 3)[:44]
 	_, good := f.create(store.KeyParams{})
 	_, longer := f.create(store.KeyParams{Prefix: "kw_live_"})
@@ -328,10 +335,8 @@ func TestKeyForms(t *testing.T) {
 		{"junk in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("junk")}, authz.InvalidToken},
 		{"hex in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(hex)}, authz.UnknownKey},
 		{"good one in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(good)}, authz.OK},
-		{"good one with the Basic user", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo", Secret: authz.NewSecret(good)}, authz.OK},
-		{"good one with another Basic user", authz.Credential{Scheme: authz.SchemeBasic, User: "Haplo", Secret: authz.NewSecret(good)}, authz.NoCredential},
-		{"hex with the Basic user", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo", Secret: authz.NewSecret(hex)}, authz.UnknownKey},
-		{"empty password", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo"}, authz.InvalidToken},
+		{"a user's password", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo", Secret: authz.NewSecret(good)}, authz.NoCredential},
+		{"a session", authz.Credential{Scheme: authz.SchemeSession, Secret: authz.NewSecret(good)}, authz.NoCredential},
 	}
 	for _, test := range tests {
 		if _, got := f.verify(test.c); got != test.want {
@@ -554,4 +559,72 @@ func TestKeyRate(t *testing.T) {
 		t.Errorf("error %v, want one with the key's id and without the rate", err)
 	}
 	f.eventually(key, authz.OK)
+}
+
+// TestTokensInPlacesOfTheirOwn: a header, the query and Basic carry what Bearer
+// does. There a known key is a key, whatever its form; what is not known is left
+// to the verifiers of other tokens, if there are any.
+func TestTokensInPlacesOfTheirOwn(t *testing.T) {
+	for _, opaque := range []bool{false, true} {
+		f := newAPIKeyFixture(t, options{opaqueTokens: opaque})
+		_, good := f.create(store.KeyParams{})
+		f.importKeys("legacy\na.b.c\n")
+		f.eventually(good, authz.OK)
+		left := authz.UnknownKey // of what no verifier of keys knows
+		if opaque {
+			left = authz.NoCredential
+		}
+		for _, test := range []struct {
+			scheme authz.CredentialScheme
+			text   string
+			want   authz.Reason
+		}{
+			{authz.SchemeAPIKey, good, authz.OK},
+			{authz.SchemeAPIKey, "legacy", authz.OK},
+			{authz.SchemeAPIKey, "a.b.c", authz.OK},
+			{authz.SchemeAPIKey, "x.y.z", left},
+			{authz.SchemeAPIKey, "opaque", left},
+			{authz.SchemeAPIKey, "kw_junk", authz.UnknownKey},
+			{authz.SchemeBearer, "legacy", authz.NoCredential},
+			{authz.SchemeBearer, "opaque", authz.NoCredential},
+		} {
+			if _, got := f.verify(authz.Credential{Scheme: test.scheme, Secret: authz.NewSecret(test.text)}); got != test.want {
+				t.Errorf("opaque tokens %v, scheme %d, %q: %s, want %s", opaque, test.scheme, test.text, got, test.want)
+			}
+		}
+	}
+}
+
+// TestKeysInOtherPlacesAreFirst: the verifiers of other tokens are asked about a
+// token in a header only if it is not a known key, and about a revoked one never.
+func TestKeysInOtherPlacesAreFirst(t *testing.T) {
+	f := newAPIKeyFixture(t, options{opaqueTokens: true})
+	f.importKeys("a.b.c\n")
+	id := f.eventuallyIn(authz.SchemeAPIKey, "a.b.c", authz.OK).KeyID
+	asked := 0
+	other := verifierFunc(func() (*authz.Principal, error) {
+		asked++
+		return &authz.Principal{AuthMethod: authz.AuthMethodJWT, User: "alice"}, nil
+	})
+	chain := verifier.Chain{f.APIKey, other, f.Unprefixed()}
+	ask := func(text string) authz.Reason {
+		_, err := chain.Verify(t.Context(), &authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(text)}, f.now)
+		if refusal, refused := errors.AsType[*authz.CredentialError](err); refused {
+			return refusal.Reason
+		}
+		return authz.OK
+	}
+	if got := ask("a.b.c"); got != authz.OK || asked != 0 {
+		t.Errorf("a known key: %s, asked %d", got, asked)
+	}
+	if got := ask("x.y.z"); got != authz.OK || asked != 1 {
+		t.Errorf("another token: %s, asked %d", got, asked)
+	}
+	if _, err := f.journal.Revoke(context.Background(), id, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.eventuallyIn(authz.SchemeAPIKey, "a.b.c", authz.RevokedKey)
+	if got := ask("a.b.c"); got != authz.RevokedKey || asked != 1 {
+		t.Errorf("a revoked key: %s, asked %d", got, asked)
+	}
 }

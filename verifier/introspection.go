@@ -100,7 +100,7 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 
 // Verify implements authz.Verifier.
 func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
-	if c.Scheme != authz.SchemeBearer {
+	if !c.Scheme.CarriesToken() {
 		return nil, authz.ErrNotMine
 	}
 	if v.cfg.Revocations != nil {

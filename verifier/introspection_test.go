@@ -149,7 +149,7 @@ func TestIntrospectedPrincipal(t *testing.T) {
 		!p.ExpiresAt.Equal(exp) || !p.Paths.IsAnyPath() || !p.UserPaths.IsAnyPath() || p.KeyID != "" || p.Project != "" {
 		t.Errorf("principal %+v", p)
 	}
-	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
+	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeSession} {
 		if _, err := f.Verify(context.Background(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret("t")}, f.now); err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v", kind, err)
 		}

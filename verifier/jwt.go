@@ -92,11 +92,11 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 	return j, nil
 }
 
-// Verify implements authz.Verifier. A bearer token of three segments is a JWT,
-// whatever its issuer.
+// Verify implements authz.Verifier. A token of three segments is a JWT, whatever
+// its issuer.
 func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	text := c.Secret.Reveal()
-	if c.Scheme != authz.SchemeBearer || strings.Count(text, ".") != 2 {
+	if !c.Scheme.CarriesToken() || strings.Count(text, ".") != 2 {
 		return nil, authz.ErrNotMine
 	}
 	if len(text) > maxJWT {

@@ -55,7 +55,7 @@ func TestJWTKinds(t *testing.T) {
 	for size, want := range map[int]authz.Reason{5800: authz.OK, 6100: authz.InvalidToken} { // with the rest, below and above 8192 bytes of base64
 		f.expect(f.mint("EdDSA", map[string]any{"pad": strings.Repeat("x", size)}), want, fmt.Sprint(size, " bytes and more"))
 	}
-	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeAPIKey} {
+	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBasic, authz.SchemeSession} {
 		if _, err := f.Verify(t.Context(), &authz.Credential{Scheme: kind, Secret: authz.NewSecret(good)}, f.now); err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v", kind, err)
 		}

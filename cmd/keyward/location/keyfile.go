@@ -54,7 +54,7 @@ func (f *KeyFile) openFile(env *command.Env, begin StartOver) (*FileKeys, error)
 			return nil, err
 		}
 		k.prefixes, k.rules.MaxAge, k.usage = cfg.Keys.Prefixes, cfg.Keys.MaxAge, cfg.Usage.File
-		k.inBasic = len(cfg.BasicKeyUsernames) > 0
+		k.inBasic = cfg.Sources.KeysInBasic()
 	}
 	replace(cfg, &cfg.Keys.File, f.File)
 	k.path = cfg.Keys.File
