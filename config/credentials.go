@@ -202,7 +202,7 @@ func validCredentialHeader(name string) error {
 	case !isWord(name, tokenMarks):
 		return errors.New("this is not a header name")
 	case lower == "authorization":
-		return errors.New("Authorization is read for credentials.bearer, credentials.basic and credentials.schemes; `schemes: [\"\"]` is for a key without a scheme")
+		return errors.New("the header Authorization is read for credentials.bearer, credentials.basic and credentials.schemes; `schemes: [\"\"]` is for a key without a scheme")
 	case lower == "cookie":
 		return errors.New("a cookie is named by credentials.cookie")
 	case lower == "sec-websocket-protocol":
