@@ -127,7 +127,7 @@ func parseMetadata(document []byte, issuer string) (string, error) {
 // Why an issuer's metadata is not that of the configured issuer, where one of
 // the usual mistakes shows, and what to do. None quotes the metadata.
 var (
-	errOtherIssuer = errors.New("it is about another issuer: configure the issuer as the metadata and its tokens (iss) have it")
+	errOtherIssuer = errors.New("it is about another issuer: configure the issuer as its tokens have it (iss), and jwks_url if its metadata is elsewhere")
 	errSlash       = errors.New("it is about another issuer: one of them has a slash at its end; configure the issuer as its tokens have it (iss)")
 	errTemplate    = errors.New("it is about the issuers of many tenants: configure each tenant's own issuer, as its tokens have it (iss)")
 	errNoIssuer    = errors.New("it names no issuer")

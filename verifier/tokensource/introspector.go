@@ -130,7 +130,7 @@ func (i *Introspector) request(ctx context.Context, token authz.Secret) (*verifi
 	body, err := issuerhttp.Fetch(i.client, r, maxResponse)
 	if err != nil {
 		i.logRejectedCredentials(err)
-		return nil, explainStatus(err)
+		return nil, i.explainStatus(err)
 	}
 	info, err := parseTokenInfo(body)
 	if err != nil {
@@ -194,8 +194,10 @@ func (i *Introspector) credentialAdvice() string {
 }
 
 // explainStatus adds to the error of a request what a status usually means.
-func explainStatus(err error) error {
+func (i *Introspector) explainStatus(err error) error {
 	switch status, _ := errors.AsType[issuerhttp.StatusError](err); status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("%w: the server refuses our client credentials: %s", err, i.credentialAdvice())
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
 		return fmt.Errorf("%w: url must be the introspection_endpoint of the server's metadata", err)
 	default:

@@ -138,7 +138,7 @@ func TestIntrospectionErrorsSayWhatToDo(t *testing.T) {
 		i := newIntrospector(t, tokensource.IntrospectorConfig{
 			URL: m.url(), Timeout: slack, ClientID: "web", ClientSecret: authz.NewSecret(secret), Log: slog.New(slog.NewTextHandler(&log, nil)),
 		})
-		if _, err := introspect(i, "t"); err == nil || !strings.Contains(log.String(), want) || strings.Contains(log.String(), secret) {
+		if _, err := introspect(i, "t"); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(log.String(), want) || strings.Contains(err.Error()+log.String(), secret) {
 			t.Errorf("%v, logged %s; want %s", err, &log, want)
 		}
 	}
