@@ -26,7 +26,6 @@ var mayFold = map[string]string{
 	"cmd/keyward/command/env.go strings.ToLower":        "compares a message with the operator's arguments, to leave secrets out",
 	"config/spelling/suggest.go strings.ToLower":        "suggests a word for the one in the operator's file",
 	"config/routes.go strings.ToUpper":                  "suggests a method for the one in the operator's file, which is ASCII",
-	"store/importer/keys.go bytes.ToLower":              "digests that the operator imports; what is not hexadecimal is refused",
 	"verifier/tokensource/discovery.go strings.ToLower": "the issuer that the operator names",
 }
 

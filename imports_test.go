@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"policy":                       {"keyward/authz", "keyward/authz/urlpath", "keyward/chars"},
 	"policy/resources":             {"keyward/authz", "keyward/policy"},
 	"apikey":                       {"keyward/authz"},
-	"passwordhash":                 {"golang.org/x/crypto/", "keyward/authz"},
+	"passwordhash":                 {"golang.org/x/crypto/", "keyward/authz", "keyward/chars"},
 	"store":                        {"keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/passwordhash", "keyward/store/audit", "keyward/store/confusable", "keyward/store/jsonline", "keyward/store/oauth", "keyward/store/recordline"},
 	"store/confusable":             {"golang.org/x/text/unicode/norm", "keyward/chars"},
 	"store/audit":                  {"keyward/store/jsonline"},

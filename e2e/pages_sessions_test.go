@@ -259,6 +259,7 @@ EOF
 		before: `
 printf 'old-key-0123456789abcdef\nold-key-123456789abcdef0\n' > old-keys
 printf 'name,key,team,owner\nweb,abcdefabcdefabcdefabcdef,shop,alice\njob,0123456789abcdef01234567,shop,bob\n' > keys.csv
+printf 'key,user\nsha256:LCa0a2j/xo/5m0U8HTBBNBNCLXBkg7+g+YpeiGJm564=,alice\nsha256:BTBX_ampNfLU-ox7xipBGiaSbgC0kcB8Gy7BkJB4oKI,bob\n' > hashes.csv
 `,
 	},
 	"docs/commands.md: key verify": {before: `KEY=$(new --name blog --user bob --project blog)`},

@@ -12,7 +12,6 @@ import (
 
 const (
 	errUserName jsonline.Error = "no name, or an invalid one"
-	errPassword jsonline.Error = "an invalid password hash, or one that costs too much"
 	errService  jsonline.Error = "a service user with a password or a linked identity"
 	errIdentity jsonline.Error = "of oidc_issuer and oidc_subject one is there without the other"
 )
@@ -209,7 +208,7 @@ func completeUser(r *UserRecord, has func(name string) bool) error {
 	case has("paths") && len(r.Paths) == 0:
 		return jsonline.ErrList
 	case r.Password != "" && !passwordhash.Valid(r.Password):
-		return errPassword
+		return jsonline.Error("password: " + passwordhash.Check(r.Password).Error())
 	}
 	return nil
 }

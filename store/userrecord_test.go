@@ -57,6 +57,22 @@ func TestUsersThatContradictThemselves(t *testing.T) {
 	}
 }
 
+// TestUsersWithOtherHashes: the error says which kind of hash it is and what to
+// do, and does not quote it.
+func TestUsersWithOtherHashes(t *testing.T) {
+	for hash, want := range map[string]string{
+		"$6$saltstring$svn8UoSVap":              "password: SHA-512-crypt (htpasswd -5), which Keyward does not compute: have the user set a new password (keyward user set NAME,",
+		"{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9gAAAA": "password: SHA-1 behind {ssha}, which can be guessed too fast",
+		"swordfish":                             "password: plain text, or a hash of an unknown kind",
+	} {
+		var d UserDecoder
+		line := `{"name":"alice","password":"` + hash + `","created":"2026-05-01T00:00:00Z","at":"2026-05-01T00:00:00Z"}`
+		if r, err := d.Decode([]byte(line)); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), hash[4:]) {
+			t.Errorf("%s: %+v, %v; want %s", hash, r, err, want)
+		}
+	}
+}
+
 // TestEndsOfUsers is the policy: what a user's record says has ended, after what.
 func TestEndsOfUsers(t *testing.T) {
 	july := june.AddDate(0, 1, 0)

@@ -58,7 +58,7 @@ func (a *api) beginImport(w http.ResponseWriter, r *http.Request, c *call) bool 
 // may do.
 type ImportedKey struct {
 	Key  string `json:"key,omitempty" maxLength:"8192" doc:"The key itself." writeOnly:"true"`
-	Hash string `json:"hash,omitempty" maxLength:"96" doc:"In place of the key: sha256: and 64 hexadecimal digits, or hmac-sha256: where this Keyward has a pepper, and made under that." writeOnly:"true"`
+	Hash string `json:"hash,omitempty" maxLength:"96" doc:"In place of the key: sha256: and 64 hexadecimal digits or 44 characters of base64, or hmac-sha256: where this Keyward has a pepper, and made under that." writeOnly:"true"`
 	Name string `json:"name,omitempty" maxLength:"255" doc:"What the key is for."`
 	User string `json:"user,omitempty" maxLength:"255" doc:"The user that the key acts for."`
 	KeySettings

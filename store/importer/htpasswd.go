@@ -2,7 +2,7 @@ package importer
 
 import (
 	"bufio"
-	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,32 +11,66 @@ import (
 	"keyward/store"
 )
 
-// ReadHtpasswd reads names and bcrypt hashes from an htpasswd file. Other hashes,
-// and what is not a name, are store.ErrInvalid; a name that is there twice is
-// store.ErrDuplicate. A byte order mark at the start is left out.
+// ReadHtpasswd reads names and hashes of passwords from an htpasswd file: lines
+// of NAME:HASH or NAME:HASH:COMMENT. Empty lines, lines that begin with #, a
+// byte order mark at the start, and white space at the end of lines are left
+// out. Hashes that passwordhash.Check refuses, and what is not a name, are
+// store.ErrInvalid; a name that is there twice is store.ErrDuplicate. All
+// problems are reported at once, by line.
 func ReadHtpasswd(in io.Reader) ([]store.ImportedUser, error) {
 	var all []store.ImportedUser
+	var refused refusals
 	seen := map[string]bool{}
 	scan := bufio.NewScanner(withoutMark(in))
-	for number := 1; scan.Scan(); number++ {
-		line := scan.Bytes()
-		if blank := bytes.TrimSpace(line); len(blank) == 0 || blank[0] == '#' {
+	number := 1
+	for ; scan.Scan(); number++ {
+		line := strings.TrimSpace(scan.Text())
+		if line == "" || line[0] == '#' {
 			continue
 		}
-		name, hash, found := strings.Cut(strings.TrimRight(string(line), " \t"), ":")
-		switch {
-		case !found || !store.ValidUserName(name):
-			return nil, fmt.Errorf("input line %d: %w: not NAME:HASH", number, store.ErrInvalid)
-		case !passwordhash.ValidBcrypt(hash):
-			return nil, fmt.Errorf("input line %d: %w: only bcrypt hashes of a cost up to %d are taken over", number, store.ErrInvalid, passwordhash.MaxBcryptCost)
-		case seen[name]:
-			return nil, fmt.Errorf("input line %d: this user: %w", number, store.ErrDuplicate)
+		user, err := readUser(strings.TrimRight(scan.Text(), " \t\r"))
+		if err == nil && seen[user.Name] {
+			err = fmt.Errorf("this user: %w", store.ErrDuplicate)
 		}
-		seen[name] = true
-		all = append(all, store.ImportedUser{Line: number, Name: name, Password: hash})
+		refused.add(number, err)
+		seen[user.Name], user.Line = true, number
+		all = append(all, user)
 	}
-	if err := scan.Err(); err != nil {
+	switch err := scan.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		refused.add(number, fmt.Errorf("%w: longer than 64 KiB", store.ErrInvalid))
+	case err != nil:
 		return nil, fmt.Errorf("reading users: %w", err)
 	}
+	if err := refused.err(); err != nil {
+		return nil, err
+	}
 	return all, nil
+}
+
+// readUser reads a line that is neither empty nor a comment.
+func readUser(line string) (store.ImportedUser, error) {
+	name, rest, found := strings.Cut(line, ":")
+	if !found || !store.ValidUserName(name) {
+		return store.ImportedUser{}, fmt.Errorf("%w: not NAME:HASH", store.ErrInvalid)
+	}
+	if isDigest(rest) {
+		return store.ImportedUser{}, fmt.Errorf("%w: of an htdigest file (NAME:REALM:HASH), whose hashes Keyward cannot verify: have the user set a new password (keyward user set NAME)", store.ErrInvalid)
+	}
+	hash, comment, _ := strings.Cut(rest, ":") // no hash that is accepted has a colon
+	if hash == "pbkdf2" || hash == "scrypt" {
+		hash += ":" + comment // Werkzeug's have colons, and the error should name them
+	}
+	hash = strings.TrimRight(hash, " \t")
+	if err := passwordhash.Check(hash); err != nil {
+		return store.ImportedUser{}, fmt.Errorf("%w: %w", store.ErrInvalid, err)
+	}
+	return store.ImportedUser{Name: name, Password: hash}, nil
+}
+
+// isDigest reports whether what follows the name is REALM:HASH, with the MD5
+// hash of an htdigest file.
+func isDigest(rest string) bool {
+	realm, sum, found := strings.Cut(rest, ":")
+	return found && len(sum) == 32 && strings.Trim(sum, "0123456789abcdef") == "" && passwordhash.Check(realm) != nil
 }

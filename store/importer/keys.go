@@ -17,7 +17,7 @@ import (
 // KeyFormat is the form in which the keys of another system are given. The zero
 // KeyFormat is one key per line.
 type KeyFormat struct {
-	Hashed  bool // in place of keys there is sha256:HEX or hmac-sha256:HEX; the hash must be the store's, made under its pepper
+	Hashed  bool // in place of keys there are hashes, as readHashed reads them, of the store's kind and under its pepper
 	InBasic bool // keys may be in Basic credentials too: see authz.CheckKey
 	// Columns are those of a table in CSV that has a header row; nil: one key per line.
 	Columns []Column
@@ -93,23 +93,6 @@ func readKey(hasher *apikey.Hasher, inBasic bool) keyReader {
 	}
 }
 
-func readHashed(hasher *apikey.Hasher) keyReader {
-	return func(text []byte, p *store.KeyParams) (store.ImportedKey, error) {
-		name, digits, found := bytes.Cut(text, []byte(":"))
-		if !found || string(name) != apikey.HashSHA256 && string(name) != apikey.HashHMACSHA256 {
-			return store.ImportedKey{}, fmt.Errorf("%w: a hashed key is sha256:HEX or hmac-sha256:HEX", store.ErrInvalid)
-		}
-		if string(name) != hasher.Name() {
-			return store.ImportedKey{}, fmt.Errorf("%w: this file's keys are hashed with %s", store.ErrInvalid, hasher.Name())
-		}
-		key := store.ImportedKey{Format: apikey.FormatRaw, Prefix: p.Prefix, Hint: p.Prefix, Params: p}
-		if !apikey.ParseDigest(&key.Hash, bytes.ToLower(digits)) {
-			return store.ImportedKey{}, fmt.Errorf("%w: %w", store.ErrInvalid, apikey.ErrDigest)
-		}
-		return key, nil
-	}
-}
-
 // readLines reads the input. Empty lines are skipped, but counted in line numbers.
 func readLines(in io.Reader, p *store.KeyParams, read keyReader) ([]store.ImportedKey, error) {
 	var all []store.ImportedKey
@@ -124,6 +107,9 @@ func readLines(in io.Reader, p *store.KeyParams, read keyReader) ([]store.Import
 		key, err := read(scan.Bytes(), p)
 		key.Line = number
 		all = append(all, key)
+		if err != nil && bytes.ContainsAny(scan.Bytes(), " \t,;") {
+			err = fmt.Errorf("%w; use --csv for a table, such as of keys and their users", err)
+		}
 		refused.add(number, err)
 	}
 	switch err := scan.Err(); {

@@ -3,6 +3,7 @@ package issuerhttp
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -22,9 +23,12 @@ var (
 	ErrCanceled    = errors.New("canceled before there was an answer")
 	errRefused     = errors.New("connection refused")
 	errResolve     = errors.New("the host name cannot be resolved")
-	errCertificate = errors.New("its certificate is not trusted")
-	errRedirects   = errors.New("too many redirects")
-	errDowngrade   = errors.New("a redirect from https to http")
+	errCertificate = errors.New("its certificate is not valid")
+	errAuthority   = errors.New("its certificate is not trusted (signed by an unknown authority): put the certificate of a private CA into a directory that the environment variable SSL_CERT_DIR names")
+	errHostname    = errors.New("its certificate is for another host name")
+	errExpired     = errors.New("its certificate has expired, or is not valid yet")
+	errRedirects   = errors.New("too many redirects: configure the URL where they lead")
+	errDowngrade   = errors.New("a redirect from https to http, which is not followed: configure the https URL of the document")
 	ErrTooLarge    = errors.New("the answer is too large")
 	errBroken      = errors.New("the answer broke off, or is not HTTP")
 )
@@ -32,7 +36,14 @@ var (
 // StatusError is an answer with another status than 200.
 type StatusError int
 
-func (s StatusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
+// Error names the status, and says what to do about a redirect.
+func (s StatusError) Error() string {
+	text := fmt.Sprintf("status %d", int(s))
+	if 300 <= s && s < 400 {
+		text += ", a redirect that is not followed: configure the URL where it leads"
+	}
+	return text
+}
 
 const maxRedirects = 3
 
@@ -122,8 +133,22 @@ func Sanitize(ctx context.Context, err error) error {
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return errResolve
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return errCertificate
+	if wrong, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return certificateError(wrong)
 	}
 	return errBroken
+}
+
+// certificateError returns what is wrong with a server's certificate.
+func certificateError(err error) error {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return errAuthority
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return errHostname
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return errExpired
+	}
+	return errCertificate
 }

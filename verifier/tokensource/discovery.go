@@ -66,12 +66,19 @@ func readKeys(ctx context.Context, client *http.Client, url string) (*jwks.Set, 
 	if err != nil {
 		return nil, fmt.Errorf("key set: %w", err)
 	}
-	return jwks.Parse(document)
+	keys, err := jwks.Parse(withoutMark(document))
+	if err != nil {
+		return nil, notJSON(document, err)
+	}
+	return keys, nil
 }
 
 func (d *jwksLocation) discover(ctx context.Context, client *http.Client) error {
 	document, err := get(ctx, client, d.metadata, "application/json")
 	if err != nil {
+		if status, _ := errors.AsType[issuerhttp.StatusError](err); status == http.StatusNotFound {
+			err = fmt.Errorf("%w: if the issuer has no metadata at this URL, set jwks_url", err)
+		}
 		return err
 	}
 	location, err := parseMetadata(document, d.issuer)
@@ -94,12 +101,12 @@ func (d *jwksLocation) discover(ctx context.Context, client *http.Client) error 
 // hand out another's keys. The keys of an issuer on https must not be read over
 // http.
 func parseMetadata(document []byte, issuer string) (string, error) {
-	members, err := strictjson.Object(document, strictjson.Limits{Depth: 16, Members: 512})
+	members, err := strictjson.Object(withoutMark(document), strictjson.Limits{Depth: 16, Members: 512})
 	if err != nil {
-		return "", err
+		return "", notJSON(document, err)
 	}
-	if said, ok := members["issuer"].(string); !ok || said != issuer {
-		return "", errors.New("it is about another issuer")
+	if err := checkIssuer(members, issuer); err != nil {
+		return "", err
 	}
 	text, ok := members["jwks_uri"].(string)
 	if !ok {
@@ -117,11 +124,43 @@ func parseMetadata(document []byte, issuer string) (string, error) {
 	return strings.Clone(text), nil // or the entire document would stay in memory with it
 }
 
+// Why an issuer's metadata is not that of the configured issuer, where one of
+// the usual mistakes shows, and what to do. None quotes the metadata.
+var (
+	errOtherIssuer = errors.New("it is about another issuer: configure the issuer as its tokens have it (iss), and jwks_url if its metadata is elsewhere")
+	errSlash       = errors.New("it is about another issuer: one of them has a slash at its end; configure the issuer as its tokens have it (iss)")
+	errTemplate    = errors.New("it is about the issuers of many tenants: configure each tenant's own issuer, as its tokens have it (iss)")
+	errNoIssuer    = errors.New("it names no issuer")
+)
+
+// checkIssuer checks that the metadata names the issuer.
+func checkIssuer(members map[string]any, issuer string) error {
+	said, ok := members["issuer"].(string)
+	switch {
+	case !ok:
+		return errNoIssuer
+	case said == issuer:
+		return nil
+	case strings.TrimSuffix(said, "/") == strings.TrimSuffix(issuer, "/"):
+		return errSlash
+	case strings.Contains(said, "{tenantid}"): // Entra, for common and organizations
+		return errTemplate
+	default:
+		return errOtherIssuer
+	}
+}
+
 func get(ctx context.Context, client *http.Client, url, accept string) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, errors.New("its URL cannot be asked")
 	}
 	r.Header.Set("Accept", accept)
-	return issuerhttp.Fetch(client, r, maxDocument)
+	document, err := issuerhttp.Fetch(client, r, maxDocument)
+	switch status, _ := errors.AsType[issuerhttp.StatusError](err); status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, fmt.Errorf("%w: the issuer must let Keyward read it without a credential", err)
+	default:
+		return document, err
+	}
 }

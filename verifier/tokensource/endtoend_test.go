@@ -25,7 +25,7 @@ var (
 
 // newIntrospection returns a verifier of opaque tokens with a real client of
 // the server at the URL.
-func newIntrospection(t *testing.T, url string, timeout time.Duration) *verifier.Introspection {
+func newIntrospection(t *testing.T, url string, timeout time.Duration, audiences ...string) *verifier.Introspection {
 	t.Helper()
 	tokens, err := cache.New[verifier.CachedGrant](1000, time.Hour)
 	if err != nil {
@@ -36,7 +36,7 @@ func newIntrospection(t *testing.T, url string, timeout time.Duration) *verifier
 		t.Fatal(err)
 	}
 	v, err := verifier.NewIntrospection(verifier.IntrospectionConfig{
-		Sources: []verifier.IntrospectionSource{{Name: "test", CacheTTL: time.Hour,
+		Sources: []verifier.IntrospectionSource{{Name: "test", CacheTTL: time.Hour, Audiences: audiences,
 			Introspector: newIntrospector(t, tokensource.IntrospectorConfig{URL: url, Timeout: timeout})}},
 		Timeout:      timeout,
 		Fingerprints: fingerprint.NewHasher(), Tokens: tokens, Negative: negative,

@@ -132,7 +132,7 @@ func (m *faultServer) faults(good string) map[string]http.HandlerFunc {
 		"twice":           respond(good + good),
 		"duplicate":       respond(good[:len(good)-1] + "," + good[1:]),
 		"not UTF-8":       respond(good[:len(good)-1] + ",\"x\":\"\xff\"}"),
-		"byte order mark": respond("\ufeff" + good),
+		"two marks":       respond("\ufeff\ufeff" + good),
 	}
 }
 

@@ -130,7 +130,7 @@ func (i *Introspector) request(ctx context.Context, token authz.Secret) (*verifi
 	body, err := issuerhttp.Fetch(i.client, r, maxResponse)
 	if err != nil {
 		i.logRejectedCredentials(err)
-		return nil, err
+		return nil, i.explainStatus(err)
 	}
 	info, err := parseTokenInfo(body)
 	if err != nil {
@@ -174,7 +174,34 @@ func (i *Introspector) logRejectedCredentials(err error) {
 		return
 	}
 	if i.rejection.allow(i.cfg.Now()) {
-		i.cfg.Log.Error("the introspection server refuses our client credentials", "introspection", i.cfg.Name, "status", int(status))
+		i.cfg.Log.Error("the introspection server refuses our client credentials", "introspection", i.cfg.Name, "status", int(status), "advice", i.credentialAdvice())
+	}
+}
+
+// credentialAdvice says what to do if the server refuses the client. Some
+// servers do not decode the credentials as RFC 6749 section 2.3.1 says.
+func (i *Introspector) credentialAdvice() string {
+	id, secret := i.cfg.ClientID, i.cfg.ClientSecret.Reveal()
+	switch {
+	case id == "":
+		return "set client_id and client_secret_file"
+	case url.QueryEscape(id) != id || url.QueryEscape(secret) != secret:
+		return "client_id or the secret has characters that Keyward sends form-encoded (RFC 6749 section 2.3.1); " +
+			"if the server does not decode them, use an id and a secret of letters and digits"
+	default:
+		return "check client_id and client_secret_file, and that this client may introspect tokens, over HTTP Basic (client_secret_basic)"
+	}
+}
+
+// explainStatus adds to the error of a request what a status usually means.
+func (i *Introspector) explainStatus(err error) error {
+	switch status, _ := errors.AsType[issuerhttp.StatusError](err); status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return fmt.Errorf("%w: the server refuses our client credentials: %s", err, i.credentialAdvice())
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return fmt.Errorf("%w: url must be the introspection_endpoint of the server's metadata", err)
+	default:
+		return err
 	}
 }
 

@@ -1,8 +1,10 @@
 package tokensource
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -20,14 +22,18 @@ const (
 // parseTokenInfo reads an introspection response (RFC 7662 section 2.2). A
 // known member of the wrong type makes the entire response an error. If the
 // token is inactive, no other member is read.
+//
+// Servers write the same thing in several ways, and those are accepted: null
+// for an absent member, a number for an id, digits in a text for a time, time 0
+// for no time, a list for scope. Only active is never lenient.
 func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
-	members, err := strictjson.Object(body, strictjson.Limits{Depth: 16, Members: 512})
+	members, err := strictjson.Object(withoutMark(body), strictjson.Limits{Depth: 16, Members: 512})
 	if err != nil {
-		return nil, err
+		return nil, notJSON(body, err)
 	}
 	active, ok := members["active"].(bool)
 	if !ok {
-		return nil, errors.New("active is not a boolean")
+		return nil, errors.New("active is not true or false: url must be an introspection endpoint (RFC 7662)")
 	}
 	if !active {
 		return &verifier.TokenInfo{}, nil
@@ -35,16 +41,16 @@ func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	c := claims{members: members}
 	info := &verifier.TokenInfo{
 		Active:  true,
-		Subject: c.text("sub"), Username: c.text("username"), ClientID: c.text("client_id"),
-		Issuer: c.text("iss"), JTI: c.text("jti"),
-		Audience: c.texts("aud"), Scopes: c.scopes("scope"),
+		Subject: c.id("sub"), Username: c.id("username"), ClientID: c.id("client_id"),
+		Issuer: c.text("iss"), JTI: c.id("jti"),
+		Audience: c.audience("aud"), Scopes: c.scopes("scope"),
 		TokenType: c.text("token_type"), Use: c.text("token_use"),
 		ExpiresAt: c.time("exp"), IssuedAt: c.time("iat"), NotBefore: c.time("nbf"),
 	}
 	if info.Use == "" {
 		info.Use = c.text("typ")
 	}
-	_, info.SenderConstrained = members["cnf"]
+	_, info.SenderConstrained = c.lookup("cnf")
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -58,16 +64,26 @@ type claims struct {
 	err     error
 }
 
+// lookup returns a member. One that is null is absent: many servers write all
+// members that they know.
+func (c *claims) lookup(name string) (value any, there bool) {
+	value = c.members[name]
+	return value, value != nil
+}
+
 func (c *claims) wrong(name, want string) {
 	if c.err == nil {
 		c.err = fmt.Errorf("%s is not %s", name, want)
 	}
 }
 
-const wantText = "text of at most 255 bytes without control characters"
+const (
+	wantText = "text of at most 255 bytes without control characters"
+	wantID   = wantText + ", or a whole number from 0 to 2^53"
+)
 
 func (c *claims) text(name string) string {
-	value, there := c.members[name]
+	value, there := c.lookup(name)
 	if !there {
 		return ""
 	}
@@ -79,6 +95,37 @@ func (c *claims) text(name string) string {
 	return strings.Clone(text) // or the entire response would stay in memory with it
 }
 
+// id reads a name that some servers have as a number.
+func (c *claims) id(name string) string {
+	value, there := c.lookup(name)
+	if !there {
+		return ""
+	}
+	id, ok := readID(value)
+	if !ok {
+		c.wrong(name, wantID)
+	}
+	return id
+}
+
+// readID returns the text of an id, or the decimal digits of a number. Beyond
+// 2^53 a reader of JSON may have rounded the number to that of another user
+// (RFC 8259 section 6), so such a number is not an id.
+func readID(value any) (id string, ok bool) {
+	switch value := value.(type) {
+	case string:
+		if isText(value) {
+			return strings.Clone(value), true
+		}
+	case json.Number:
+		n, err := strconv.ParseUint(string(value), 10, 64)
+		if digits := strconv.FormatUint(n, 10); err == nil && n <= 1<<53 && digits == string(value) {
+			return digits, true
+		}
+	}
+	return "", false
+}
+
 // isText reports whether a response may have the text at all. If it may not, the
 // entire response is an error, and the token gets a 503. The claims that must be
 // names are left to [verifier.Introspection], which refuses the token alone: a
@@ -87,12 +134,12 @@ func isText(text string) bool {
 	return len(text) <= maxClaim && strings.IndexFunc(text, unicode.IsControl) < 0
 }
 
-// texts reads one text, or an array of them.
-func (c *claims) texts(name string) []string {
-	values, ok := c.members[name].([]any)
-	if !ok {
-		if text := c.text(name); text != "" {
-			return []string{text}
+// audience reads one id, or an array of them.
+func (c *claims) audience(name string) []string {
+	values, isList := c.members[name].([]any)
+	if !isList {
+		if id := c.id(name); id != "" {
+			return []string{id}
 		}
 		return nil
 	}
@@ -100,27 +147,40 @@ func (c *claims) texts(name string) []string {
 		c.wrong(name, "short enough")
 		return nil
 	}
-	texts := make([]string, 0, len(values))
+	ids := make([]string, 0, len(values))
 	for _, value := range values {
-		text, ok := value.(string)
-		if !ok || !isText(text) {
-			c.wrong(name, wantText)
+		id, ok := readID(value)
+		if !ok {
+			c.wrong(name, wantID)
 			return nil
 		}
-		texts = append(texts, strings.Clone(text))
+		ids = append(ids, id)
 	}
-	return texts
+	return ids
 }
 
 // scopes reads scopes separated by spaces (RFC 6749 section 3.3), or an array
-// of scopes, as some servers send.
+// of scopes, as some servers send. Empty names in the array are left out: some
+// languages make one when they split an empty text.
 func (c *claims) scopes(name string) authz.Scopes {
+	const want = "scopes separated by spaces"
 	var names []string
 	switch value := c.members[name].(type) {
+	case nil:
 	case string: // may be longer than a claim: the limit applies to each scope
 		names = strings.FieldsFunc(strings.Clone(value), func(r rune) bool { return r == ' ' })
+	case []any:
+		for _, each := range value {
+			scope, ok := each.(string)
+			if !ok {
+				c.wrong(name, want)
+			}
+			if scope != "" {
+				names = append(names, strings.Clone(scope))
+			}
+		}
 	default:
-		names = c.texts(name)
+		c.wrong(name, want)
 	}
 	if len(names) > maxValues {
 		c.wrong(name, "short enough")
@@ -128,21 +188,40 @@ func (c *claims) scopes(name string) authz.Scopes {
 	}
 	scopes, err := authz.ParseScopes(names)
 	if err != nil {
-		c.wrong(name, "scopes separated by spaces")
+		c.wrong(name, want)
 	}
 	return scopes
 }
 
-// time reads a NumericDate (RFC 7519 section 2).
+// maxDateDigits bounds a time in a text: the last second of the year 9999 has
+// as many digits.
+const maxDateDigits = 12
+
+// time reads a NumericDate (RFC 7519 section 2), or its digits in a text. The
+// time 0 means none: servers write it for a token without an end, and no token
+// was issued then.
 func (c *claims) time(name string) time.Time {
-	value, there := c.members[name]
+	value, there := c.lookup(name)
 	if !there {
 		return time.Time{}
 	}
+	if text, ok := value.(string); ok && isDecimal(text) {
+		value = json.Number(text)
+	}
 	date, ok := verifier.ParseNumericDate(value)
 	if !ok {
-		c.wrong(name, "a time in seconds")
+		c.wrong(name, "a time in seconds since 1970, before the year 10000 (milliseconds are not)")
+		return time.Time{}
+	}
+	if date.Equal(time.Unix(0, 0)) {
 		return time.Time{}
 	}
 	return date
+}
+
+// isDecimal reports whether a text has the digits of a time, as JSON would
+// write the number.
+func isDecimal(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 64)
+	return err == nil && len(text) <= maxDateDigits && strconv.FormatUint(n, 10) == text
 }

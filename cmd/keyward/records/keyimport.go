@@ -14,7 +14,7 @@ import (
 
 type keyImport struct {
 	Name   *string `help:"Name of the keys, such as what they are for."`
-	Hashed bool    `help:"The input has hashes instead of keys: sha256:HEX, or hmac-sha256:HEX with the pepper."`
+	Hashed bool    `help:"The input has hashes instead of keys, one per line or in the column key: sha256:DIGEST, or hmac-sha256:DIGEST with the pepper; in hex or base64."`
 	CSV    string  `name:"csv" placeholder:"COLUMN,…" help:"The input is CSV with a header row. Import these columns: key, name, user, project, scopes, expires; write key=Token if the column has another name."`
 	newKeys
 }

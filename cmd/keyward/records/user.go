@@ -17,7 +17,7 @@ type UserCommands struct {
 	Set    userSet    `cmd:"" help:"Create a user, or change the given settings of one."`
 	List   userList   `cmd:"" help:"List the users."`
 	Delete userDelete `cmd:"" help:"Delete users. Their keys and tokens are revoked, even if a user of the same name is created later."`
-	Import userImport `cmd:"" help:"Import names and bcrypt passwords from an htpasswd file on standard input."`
+	Import userImport `cmd:"" help:"Import names and passwords, hashed with bcrypt or argon2id, from an htpasswd file on standard input."`
 }
 
 // userState is what has become of a user.
