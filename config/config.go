@@ -224,12 +224,14 @@ func defaultIdentityHeaders() map[string]authz.IdentityAttribute {
 }
 
 // CredentialHeaders returns the headers that may carry a credential and so
-// cannot carry an identity.
+// cannot carry an identity. Sec-WebSocket-Protocol is always among them, so that
+// the proxies' configurations need not depend on where credentials are accepted.
 func (c *Config) CredentialHeaders() []string {
-	if c.Sources.Header == "" {
-		return []string{"authorization", "cookie"}
+	headers := []string{"authorization", "cookie", "sec-websocket-protocol"}
+	if c.Sources.Header != "" {
+		headers = append(headers, c.Sources.Header)
 	}
-	return []string{"authorization", "cookie", c.Sources.Header}
+	return headers
 }
 
 // Identity returns the headers that tell the upstream who the principal is.
