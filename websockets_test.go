@@ -52,7 +52,7 @@ var websocketLines = map[string][]string{
 		`^ *acl websocket req\.fhdr\(Upgrade\) -m str -i websocket$`,
 		`^ *acl one_upgrade req\.fhdr_cnt\(Upgrade\) eq 1$`,
 		`^ *http-request del-header Upgrade unless websocket one_upgrade$`,
-		`^ *timeout tunnel 300s$`,
+		`^ *timeout server 300s$`,
 	},
 	"deploy/caddy/Caddyfile": {
 		`^\t*@otherupgrade not vars_regexp \{http\.request\.header\.Upgrade\} \(\?i\)\^websocket\$$`,

@@ -112,8 +112,16 @@ func (c *extendedConnect) Read(into []byte) (int, error) {
 var http2Edges = map[string]func(*testing.T, *options) (clients, http2Clients int){
 	"": unchanged, "envoy-http": unchanged, "envoy-issuer": unchanged, "traefik": unchanged,
 	"nginx": nginxForHTTP2, "nginx-plain": nginxForHTTP2, "nginx-issuer": nginxForHTTP2,
-	"haproxy": replaceText("    bind 127.0.0.1:10000\n", "    bind 127.0.0.1:10000 proto h2\n"),
+	"haproxy": haproxyForHTTP2,
 	"caddy":   replaceText(caddyHTTP2...),
+}
+
+func haproxyForHTTP2(t *testing.T, o *options) (int, int) {
+	t.Helper()
+	port := freePort(t)
+	const usual = "    bind 127.0.0.1:10000\n"
+	replaceText(usual, fmt.Sprintf("%s    bind %s proto h2\n", usual, stack.Address(port)))(t, o)
+	return defaultPort, port
 }
 
 // TestWebsocketsOverHTTP2: HAProxy alone accepts a websocket in a stream of

@@ -61,12 +61,7 @@ func respondWebsocket(r arrival, in *bufio.Reader, out io.Writer) (keepOpen bool
 	if header(r.head, "sec-websocket-version") != "13" {
 		return write(out, "HTTP/1.1 426 Upgrade Required\r\nSec-WebSocket-Version: 13\r\nContent-Length: 0\r\n\r\n") == nil
 	}
-	subprotocol := ""
-	if names := values(r.head, "sec-websocket-protocol"); len(names) > 0 {
-		subprotocol = "Sec-WebSocket-Protocol: " + names[0] + "\r\n"
-	}
-	err := write(out, fmt.Sprintf("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
-		websocketAccept(header(r.head, "sec-websocket-key")), subprotocol))
+	err := acceptWebsocket(r, out)
 	for err == nil {
 		var text string
 		if text, err = readFrame(in); err == nil {
@@ -74,6 +69,16 @@ func respondWebsocket(r arrival, in *bufio.Reader, out io.Writer) (keepOpen bool
 		}
 	}
 	return false
+}
+
+// acceptWebsocket answers a handshake.
+func acceptWebsocket(r arrival, out io.Writer) error {
+	subprotocol := ""
+	if names := values(r.head, "sec-websocket-protocol"); len(names) > 0 {
+		subprotocol = "Sec-WebSocket-Protocol: " + names[0] + "\r\n"
+	}
+	return write(out, fmt.Sprintf("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n%s\r\n",
+		websocketAccept(header(r.head, "sec-websocket-key")), subprotocol))
 }
 
 // wantsUpgrade reports whether Connection names Upgrade.
