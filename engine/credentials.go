@@ -116,7 +116,7 @@ func (s *Snapshot) tokens(v *verifierEntry) error {
 		t := &s.cfg.JWT[i]
 		cfg.Issuers = append(cfg.Issuers, verifier.JWTIssuer{
 			Name: t.Name, AuthMethod: t.AuthMethod, Issuer: t.Issuer, Audiences: t.Audiences, Algorithms: t.Algorithms,
-			Keys: s.keySources[keySourceIDOf(t)], SubjectClaim: t.SubjectClaim, ScopeClaim: t.ScopeClaim,
+			Keys: s.keySources[keySourceIDOf(t)], SubjectClaim: t.SubjectClaim, ScopeClaims: []string{t.ScopeClaim},
 			Leeway: t.Leeway, MaxLifetime: t.MaxLifetime, Users: t.Users, Own: t.Keyward,
 		})
 	}

@@ -210,13 +210,13 @@ func load[R any](feed store.Feed[R], into interface {
 	return errors.Join(into.Ready(), follower.Close())
 }
 
-// keySet checks that a JWKS has what the issuers that name it need.
+// keySet checks that a file of keys has what the issuers that name it need.
 func (c *check) keySet(file config.File) error {
 	text, err := os.ReadFile(file.Path)
 	if err != nil {
 		return err
 	}
-	set, err := jwks.Parse(text)
+	set, err := jwks.ParseFile(text)
 	if err != nil {
 		return err
 	}
@@ -248,7 +248,7 @@ func (c *check) serves(set *jwks.Set, named func(*config.JWT) bool, all bool) er
 		}
 		var without []string
 		for _, algorithm := range t.Algorithms {
-			if _, err := set.Find("", false, algorithm); errors.Is(err, jwks.ErrNoKey) {
+			if _, err := set.Find(jwks.Query{Algorithm: algorithm}); errors.Is(err, jwks.ErrNoKey) {
 				without = append(without, algorithm)
 			}
 		}

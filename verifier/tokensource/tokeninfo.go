@@ -9,6 +9,7 @@ import (
 
 	"keyward/authz"
 	"keyward/verifier"
+	tokenclaims "keyward/verifier/claims"
 	"keyward/verifier/strictjson"
 )
 
@@ -139,7 +140,7 @@ func (c *claims) time(name string) time.Time {
 	if !there {
 		return time.Time{}
 	}
-	date, ok := verifier.ParseNumericDate(value)
+	date, ok := tokenclaims.ParseNumericDate(value)
 	if !ok {
 		c.wrong(name, "a time in seconds")
 		return time.Time{}
