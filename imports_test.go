@@ -68,7 +68,7 @@ var allowed = map[string][]string{
 	"admin":                        {"github.com/prometheus/client_golang/", "github.com/prometheus/client_model/", "google.golang.org/protobuf/", "keyward/authz"},
 	"admin/adminclient":            {"keyward/config", "keyward/store/confusable"},
 	"tracing":                      {"github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/", "google.golang.org/grpc", "google.golang.org/grpc/backoff", "keyward/authz"},
-	"config":                       {"go.yaml.in/yaml/v3", "keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/config/redact", "keyward/config/spelling", "keyward/config/strictyaml", "keyward/policy", "keyward/policy/resources", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/store/postgres/pgurl"},
+	"config":                       {"go.yaml.in/yaml/v3", "keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/chars", "keyward/config/redact", "keyward/config/spelling", "keyward/config/strictyaml", "keyward/policy", "keyward/policy/resources", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/store/postgres/pgurl", "keyward/verifier/claims"},
 	"config/redact":                {},
 	"config/spelling":              {},
 	"config/strictyaml":            {"go.yaml.in/yaml/", "keyward/chars", "keyward/config/spelling"},

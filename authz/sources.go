@@ -24,6 +24,8 @@ type CredentialSources struct {
 	// comes along with a credential, or twice, it is unclear which one the
 	// upstream would use.
 	Reserved []string
+
+	MaxBytes int // of a credential; 0: 8192
 }
 
 // read finds the request's credential and parses it into r. It refuses a
