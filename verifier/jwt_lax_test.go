@@ -276,6 +276,9 @@ func TestMaxBytes(t *testing.T) {
 		}
 		f.expect(token, c.want, fmt.Sprint(c.iss, ", ", c.length, " bytes"))
 	}
+	// What no issuer may have is not parsed.
+	expectCause(t, f.JWT, ofLength("https://other.example", 20_100), "form: want at most 20000 bytes (max_token_bytes), got more")
+	expectCause(t, f.JWT, ofLength("https://other.example", 19_900), "iss: ")
 }
 
 // TestTypes: typ is a media type, whose application/ may be left out. Others must
