@@ -184,7 +184,7 @@ func TestEveryKey(t *testing.T) {
 		BasicKeyUsernames: []string{"haplo"},
 		Paths: urlpath.Rules{
 			Semicolon: true, EncodedSlash: true, EncodedPercent: true, EncodedUnreserved: true, EmptySegment: true,
-			Case: urlpath.CaseInsensitive,
+			EncodedDelimiter: true, EncodedBackslash: true, LookAlike: true, NonUTF8: true, Case: urlpath.CaseInsensitive,
 		},
 		Errors:            authz.StyleHalo,
 		Challenge:         Challenge{None: true, Realm: "api"},

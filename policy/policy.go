@@ -39,8 +39,9 @@ func (r *Rule) AppliesTo(value string) bool {
 // Policy is a compiled set of rules. The zero Policy denies everything.
 type Policy struct {
 	table        routeTable
-	decoded      routeTable // the same routes as an upstream that decodes paths reads them, see urlpath.Path.Decoded
-	ambiguous    bool       // some route has different patterns in decoded and in table
+	decoded      routeTable        // the same routes as an upstream that decodes paths reads them, see urlpath.Path.Decoded
+	ambiguous    bool              // some route has different patterns in decoded and in table
+	nonASCII     []urlpath.Pattern // patterns with characters outside ASCII
 	byName       map[string]*methodSet
 	defaultRoute *authz.Route
 }
@@ -69,6 +70,9 @@ func New(rules []Rule, defaultRoute authz.Route) (*Policy, error) {
 
 // add puts the rule into both tables.
 func (p *Policy) add(rule *Rule) error {
+	if !rule.Pattern.IsUTF8() {
+		return errNotUTF8
+	}
 	if err := p.table.add(rule.Pattern, rule); err != nil {
 		return err
 	}
@@ -76,8 +80,13 @@ func (p *Policy) add(rule *Rule) error {
 	if err := p.decoded.add(rule.Pattern.Decoded(), rule); err != nil {
 		return fmt.Errorf("%w by an upstream that ignores the case of letters (see paths.case), decodes escapes or trims segments", err)
 	}
+	if rule.Pattern.HasNonASCII() {
+		p.nonASCII = append(p.nonASCII, rule.Pattern)
+	}
 	return nil
 }
+
+var errNotUTF8 = errors.New("the path of a route must be valid UTF-8, because servers read other bytes as different paths: write the segments before it")
 
 // RuleError describes a problem of one rule.
 type RuleError struct {
@@ -108,11 +117,28 @@ func (p *Policy) Route(r *authz.Request, path urlpath.Path) (*authz.Route, authz
 	if path.IsAmbiguous() || p.ambiguous {
 		// An upstream that decodes, trims or ignores case must not see a path
 		// of another route.
-		if decoded, _ := p.match(&p.decoded, host, r.Method, path.Decoded()); decoded != route {
+		if !p.isOnRoute(route, host, r.Method, path) {
 			return p.defaultRoute, authz.AmbiguousPath
 		}
 	}
 	return route, reason
+}
+
+// isOnRoute reports whether the path is on the route however an upstream reads
+// it.
+func (p *Policy) isOnRoute(route *authz.Route, host, method string, path urlpath.Path) bool {
+	if decoded, _ := p.match(&p.decoded, host, method, path.Decoded()); decoded != route {
+		return false
+	}
+	if path.IsUTF8() {
+		return true
+	}
+	for _, reading := range path.OtherReadings() {
+		if decoded, _ := p.match(&p.decoded, host, method, reading); decoded != route {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(p.nonASCII, func(pattern urlpath.Pattern) bool { return pattern.MayMatch(path) })
 }
 
 // match looks up the route. A path that only has routes for other methods is
