@@ -70,14 +70,17 @@ func New(rules []Rule, defaultRoute authz.Route) (*Policy, error) {
 
 // add puts the rule into both tables.
 func (p *Policy) add(rule *Rule) error {
-	if !rule.Pattern.IsUTF8() {
+	switch auth := rule.Route.Auth; {
+	case !rule.Pattern.IsUTF8():
 		return errNotUTF8
+	case rule.Route.Template != nil && (auth == authz.AuthNone || auth == authz.AuthOptional):
+		return errNoSubject
 	}
-	if err := p.table.add(rule.Pattern, rule); err != nil {
+	if err := p.table.add(rule.Pattern, rule.Route.Template, rule); err != nil {
 		return err
 	}
 	p.ambiguous = p.ambiguous || rule.Pattern.IsAmbiguous()
-	if err := p.decoded.add(rule.Pattern.Decoded(), rule); err != nil {
+	if err := p.decoded.add(rule.Pattern.Decoded(), rule.Route.Template.Decoded(), rule); err != nil {
 		return fmt.Errorf("%w by an upstream that ignores the case of letters (see paths.case), decodes escapes or trims segments", err)
 	}
 	if rule.Pattern.HasNonASCII() {
@@ -85,6 +88,10 @@ func (p *Policy) add(rule *Rule) error {
 	}
 	return nil
 }
+
+// errNoSubject is the problem of a route that admits requests without a
+// subject to a subject's path.
+var errNoSubject = errors.New("anonymous requests have no subject: a path with {subject} needs `auth: required`")
 
 var errNotUTF8 = errors.New("the path of a route must be valid UTF-8, because servers read other bytes as different paths: write the segments before it")
 
@@ -161,7 +168,11 @@ func (p *Policy) Authorize(principal *authz.Principal, path urlpath.Path, route 
 		return authz.WrongKind
 	case !principal.Paths.Contains(path) || !principal.UserPaths.Contains(path):
 		return authz.PathNotAllowed
-	case !principal.Scopes.Contains(route.Scopes):
+	case route.Template != nil && !route.Template.Permits(path, principal.Subject()):
+		// Here and not where the route is found: a route by name is found
+		// without its path.
+		return authz.PathNotAllowed
+	case !principal.Scopes.Contains(route.Scopes) || !principal.Scopes.ContainsAny(route.ScopesAny):
 		return authz.InsufficientScope
 	case route.Project != "" && principal.Project != route.Project:
 		return authz.WrongProject

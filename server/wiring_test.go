@@ -43,6 +43,13 @@ func TestConfigurationArrives(t *testing.T) {
 		{"paths: {case: insensitive}", "/docs/x", func(r *running) [][2]string {
 			return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{Paths: []string{"/Docs"}})}}
 		}, "403 path_not_allowed", "200 ok"},
+		{"routes: [{path: /, scopes_any: [a, b]}]", "/", func(r *running) [][2]string {
+			return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{Scopes: &[]string{"c"}})}}
+		}, "200 ok", "403 insufficient_scope"},
+		{"default: {auth: required, scopes: [c], scopes_any: [a, b]}", "/", func(r *running) [][2]string {
+			return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{Scopes: &[]string{"c"}})}}
+		}, "200 ok", "403 insufficient_scope"},
+		{"routes: [{path: '/users/{subject}'}]", "/users/bob/files", bearer, "200 ok", "403 path_not_allowed"},
 		{"default: {auth: deny}", "/", bearer, "200 ok", "403 route_denied"},
 		{"routes: [{path: /, auth: none}]", "/", func(*running) [][2]string { return nil }, "401 no_credential", "200 anonymous"},
 		{"users: {file: DIR/users.jsonl}", "/", bearer, "200 ok", "401 disabled_user"},
