@@ -297,7 +297,7 @@ func (c *Checker) deny(r *Request, d *Decision, step string, reason Reason, caus
 
 // errOtherRoute is the cause for a path that is unambiguous by itself, but
 // ambiguous among the routes.
-var errOtherRoute = fmt.Errorf("%w: an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would put it on another route", urlpath.ErrAmbiguous)
+var errOtherRoute = fmt.Errorf("%w: an upstream that ignores the case of letters (paths.case), decodes escapes, ends the path at ? or #, trims dots and spaces, or expects another character encoding would put it on another route", urlpath.ErrAmbiguous)
 
 // policyError returns the cause of a denial for which the credential's own
 // record is not enough; nil for all others.

@@ -7,17 +7,15 @@ import (
 
 // charset is how a server reads the bytes that escapes stand for, as far as it
 // makes ASCII characters of them or drops them. Which other characters it makes
-// of them does not matter here, see Pattern.MayMatch.
+// of them, U+FFFD among them, does not matter here, see Pattern.MayMatch.
 type charset uint8
 
 const (
 	anyBytes  charset = iota // keeps the bytes: Go, nginx, PHP
-	replaced                 // U+FFFD for what is not UTF-8: Node.js, Java, .NET
-	asked                    // "?" instead: conversion to a smaller character set
+	asked                    // "?" for what is not UTF-8: conversion to a smaller character set
 	dropped                  // nothing instead: iconv with //IGNORE, Python with errors="ignore"
 	unchecked                // UTF-8 whose continuation bytes are not checked
-	latin1                   // ISO 8859-1
-	windows                  // Windows-1252
+	windows                  // Windows-1252, and ISO 8859-1: control characters there are trimmed as if dropped
 	shiftJIS
 	extendedUnix // EUC-JP, EUC-KR, GB 2312 and GBK
 	big5
@@ -50,16 +48,12 @@ func highBytes(s string) (n int) {
 // no look-alike in ASCII may be U+FFFD.
 func (c charset) read(bytes string) string {
 	switch c {
-	case replaced:
-		return strings.ToValidUTF8(bytes, string(utf8.RuneError))
 	case asked:
 		return strings.ToValidUTF8(bytes, "?")
 	case dropped:
 		return strings.ToValidUTF8(bytes, "")
 	case unchecked:
 		return eachCharacter(bytes, uncheckedRune)
-	case latin1:
-		return eachCharacter(bytes, func(s string) (rune, int) { return rune(s[0]), 1 })
 	case windows:
 		return eachCharacter(bytes, windowsRune)
 	default:
@@ -199,15 +193,4 @@ func isOverlong(s string) bool {
 	default:
 		return false
 	}
-}
-
-func containsOverlong(s string) bool {
-	for i := 0; i < len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == utf8.RuneError && size == 1 && isOverlong(s[i:]) {
-			return true
-		}
-		i += size
-	}
-	return false
 }

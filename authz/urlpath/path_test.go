@@ -87,6 +87,9 @@ func TestAllowedSpellings(t *testing.T) {
 		{"encoded-percent", "/a/" + "%" + strings.Repeat("25", 8) + "2e", false},
 		{"encoded-percent", "/" + "%" + strings.Repeat("25", 31) + "41", false},
 		{"encoded-percent", "/" + "%" + strings.Repeat("25", 29) + "41", true},
+		{"non-utf8 encoded-percent", "/a/%25C0%25AE%25C0%25AE/b", false},
+		{"non-utf8 encoded-percent", "/%25E9/x", true},
+		{"non-utf8 encoded-percent", "/%25E9/%E9", false},
 		{"non-utf8", "/" + strings.Repeat("%E9", 1000), true},
 		{"non-utf8", "/" + strings.Repeat("%E9", 2700), false}, // too much work
 		{"encoded-percent", "/100%2500", true},

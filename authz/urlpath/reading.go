@@ -148,7 +148,7 @@ func resolve(sent string, as charset, fold bool, budget *int) (end string, isUTF
 		if *budget -= len(all[i]); *budget < 0 {
 			return "", false, encodedTooOften
 		}
-		if err := checkReading(all[i], as); err != nil {
+		if err := checkReading(all[i]); err != nil {
 			return "", false, err
 		}
 		isUTF8 = isUTF8 && utf8.ValidString(all[i])
@@ -182,14 +182,11 @@ func resolve(sent string, as charset, fold bool, budget *int) (end string, isUTF
 }
 
 // checkReading refuses a reading with a dot segment, even if other servers cut
-// it off, and bytes that some servers read as other characters.
-func checkReading(reading string, as charset) error {
+// it off.
+func checkReading(reading string) error {
 	err := scanSegments(reading, Rules{EmptySegment: true})
 	if err == dotSegment {
 		return decodedDots
-	}
-	if err == nil && as == anyBytes && containsOverlong(reading) {
-		return overlong
 	}
 	return err
 }
