@@ -22,7 +22,7 @@ const module = "keyward"
 // everything below it.
 var allowed = map[string][]string{
 	"chars":                        {},
-	"authz/urlpath":                {"keyward/chars"},
+	"authz/urlpath":                {"golang.org/x/text/unicode/norm", "keyward/chars"},
 	"authz":                        {"keyward/authz/urlpath", "keyward/authz/urlquery", "keyward/chars"},
 	"authz/urlquery":               {"keyward/authz/urlpath", "keyward/chars"},
 	"cache":                        {"github.com/hashicorp/golang-lru/"},

@@ -176,7 +176,7 @@ func (c *Checker) evaluate(ctx context.Context, r *Request, d *Decision) (reason
 		return c.deny(r, d, "credential", reason, err)
 	}
 	if reason := c.cfg.Policy.Authorize(p, path, d.Route); reason != OK {
-		return c.deny(r, d, "policy", reason, nil)
+		return c.deny(r, d, "policy", reason, policyError(reason, p, path, d.Route))
 	}
 	return c.allow(ctx, r, d, OK, p)
 }
@@ -297,7 +297,18 @@ func (c *Checker) deny(r *Request, d *Decision, step string, reason Reason, caus
 
 // errOtherRoute is the cause for a path that is unambiguous by itself, but
 // ambiguous among the routes.
-var errOtherRoute = fmt.Errorf("%w: an upstream that ignores the case of letters (paths.case), decodes escapes or trims dots and spaces would put it on another route", urlpath.ErrAmbiguous)
+var errOtherRoute = fmt.Errorf("%w: an upstream that ignores the case of letters (paths.case), decodes escapes, ends the path at ? or #, trims dots and spaces, or expects another character encoding would put it on another route", urlpath.ErrAmbiguous)
+
+// policyError returns the cause of a denial for which the credential's own
+// record is not enough; nil for all others.
+func policyError(reason Reason, p *Principal, path urlpath.Path, route *Route) error {
+	if reason == PathNotAllowed && route.Template != nil && !route.Template.Permits(path, p.Subject()) {
+		return errNotSubject
+	}
+	return nil
+}
+
+var errNotSubject = errors.New("the path's segment for {subject} is not the caller's subject, or not plainly written")
 
 // routingError returns the cause of a policy's reason, for the operator.
 func routingError(reason Reason) error {

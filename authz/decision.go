@@ -1,6 +1,10 @@
 package authz
 
-import "time"
+import (
+	"time"
+
+	"keyward/authz/urlpath"
+)
 
 // Decision is the outcome of a check. The zero Decision denies. Its slices
 // belong to the Request and are valid until that is reset.
@@ -102,9 +106,11 @@ type Route struct {
 	Path               string // its pattern as written; "" for the default route
 	Identity           string // distinguishes it from all other routes of a configuration, and survives a reload; "" for the default route
 	Auth               AuthMode
-	AcceptAuth         []AuthMethod // kinds of credential that are accepted; empty for all
-	Scopes             Scopes       // all are required
-	Project            string       // "" for any
+	AcceptAuth         []AuthMethod      // kinds of credential that are accepted; empty for all
+	Scopes             Scopes            // all are required
+	ScopesAny          Scopes            // one of them is required; none if it is empty
+	Template           *urlpath.Template // the path has a segment that must be the caller's subject; nil for none
+	Project            string            // "" for any
 	Errors             ErrorStyle
 	Preflight          bool // CORS preflights pass without a credential
 	ForwardCredentials bool // the upstream receives them too
@@ -114,6 +120,10 @@ type Route struct {
 	// the route is part of (RFC 9728); "" for none.
 	ResourceMetadata string
 }
+
+// NamedScopes returns the scopes that a client may need on the route: those of
+// which all are required, and those of which one is.
+func (r *Route) NamedScopes() Scopes { return r.Scopes.Union(r.ScopesAny) }
 
 // String returns the route's name in logs and traces.
 func (r *Route) String() string {

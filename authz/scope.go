@@ -60,6 +60,32 @@ func (s Scopes) Contains(wanted Scopes) bool {
 	return true
 }
 
+// ContainsAny reports whether one of the wanted scopes is in the set. It is true
+// if none is wanted.
+func (s Scopes) ContainsAny(wanted Scopes) bool {
+	if wanted.set == nil {
+		return true
+	}
+	for _, name := range wanted.set.names {
+		if _, found := slices.BinarySearch(s.Names(), name); found {
+			return true
+		}
+	}
+	return false
+}
+
+// Union returns the scopes that are in one of the sets.
+func (s Scopes) Union(other Scopes) Scopes {
+	switch {
+	case other.set == nil:
+		return s
+	case s.set == nil:
+		return other
+	}
+	union, _ := ParseScopes(slices.Concat(s.set.names, other.set.names)) // which were scopes before
+	return union
+}
+
 // Within returns the scopes that are in the bound too.
 func (s Scopes) Within(bound Scopes) Scopes {
 	if bound.Contains(s) {

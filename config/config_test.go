@@ -155,17 +155,18 @@ func TestEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(cfg.Routes) != 3 {
-		t.Fatalf("%d routes, want 3", len(cfg.Routes))
+	if len(cfg.Routes) != 4 {
+		t.Fatalf("%d routes, want 4", len(cfg.Routes))
 	}
 	read, err := authz.ParseScopes([]string{"read", "write"})
-	if err != nil {
-		t.Fatal(err)
+	admin, anyErr := authz.ParseScopes([]string{"admin", "audit"})
+	if err != nil || anyErr != nil {
+		t.Fatal(err, anyErr)
 	}
 	wantRoute := authz.Route{
 		Name: "posts", Path: "/posts/a;b", Auth: authz.AuthOptional,
 		AcceptAuth: []authz.AuthMethod{authz.AuthMethodAPIKey, authz.AuthMethodBasic, authz.AuthMethodJWT, authz.AuthMethodOAuth}, Errors: authz.StyleHalfred,
-		Scopes: read, Project: "blog", Preflight: true, ForwardCredentials: false,
+		Scopes: read, ScopesAny: admin, Project: "blog", Preflight: true, ForwardCredentials: false,
 		Identity: `/posts/a;b ["GET" "OPTIONS"] ["*.example.org" "api.example.com"]`,
 	}
 	posts := cfg.Routes[0]
@@ -175,6 +176,13 @@ func TestEveryKey(t *testing.T) {
 	}
 	if bare := cfg.Routes[1]; bare.Route.Auth != authz.AuthRequired || !bare.Route.ForwardCredentials || !bare.Pattern.Exact() {
 		t.Errorf("a route without these keys must require a credential and have the global settings: %+v", bare)
+	}
+	alice, err := urlpath.Parse("/USERS/alice", cfg.Paths)
+	if own := cfg.Routes[3].Route.Template; err != nil || own == nil || !own.Permits(alice, "alice") || own.Permits(alice, "bob") {
+		t.Errorf("the route with {subject}: %+v (%v)", own, err)
+	}
+	if cfg.Routes[0].Route.Template != nil || cfg.Routes[2].Route.ScopesAny != (authz.Scopes{}) {
+		t.Error("other routes have a template, or scopes of which one is needed")
 	}
 	if cfg.Default.Auth != authz.AuthDeny || !cfg.Default.ForwardCredentials {
 		t.Errorf("default: %+v", cfg.Default)
@@ -193,7 +201,7 @@ func TestEveryKey(t *testing.T) {
 		Passwords: true,
 		Paths: urlpath.Rules{
 			Semicolon: true, EncodedSlash: true, EncodedPercent: true, EncodedUnreserved: true, EmptySegment: true,
-			Case: urlpath.CaseInsensitive,
+			EncodedDelimiter: true, EncodedBackslash: true, LookAlike: true, NonUTF8: true, Case: urlpath.CaseInsensitive,
 		},
 		Errors:            authz.StyleHalo,
 		Challenge:         Challenge{None: true, Realm: "api"},

@@ -222,6 +222,7 @@ var notKeywards = map[string]string{
 	"docs/proxies.md: A header with an underscore, such as api_key":                                    "Envoy",
 	"docs/kubernetes.md: Envoy Gateway":                                                                "Envoy Gateway",
 	"docs/kubernetes.md: Keys":                                                                         "kustomize",
+	"docs/proxies.md: encoded-slash with envoy.yaml":                                                   "Envoy",
 	"docs/proxies.md: Resource metadata":                                                               "Envoy and Traefik",
 	"docs/tracing.md: Envoy":                                                                           "Envoy",
 	"docs/tracing.md: Other proxies":                                                                   "Traefik",

@@ -127,15 +127,8 @@ var pathCases = map[string]urlpath.Case{
 }
 
 func (d *decoder) pathRule(v strictyaml.Value, rules *urlpath.Rules) {
-	names := map[string]*bool{
-		"semicolon":          &rules.Semicolon,
-		"encoded-slash":      &rules.EncodedSlash,
-		"encoded-percent":    &rules.EncodedPercent,
-		"encoded-unreserved": &rules.EncodedUnreserved,
-		"empty-segment":      &rules.EmptySegment,
-	}
 	var allowed *bool
-	if strictyaml.Choice(d.Decoder, &allowed, names)(v); allowed != nil {
+	if strictyaml.Choice(d.Decoder, &allowed, rules.Words())(v); allowed != nil {
 		*allowed = true
 	}
 }

@@ -111,7 +111,7 @@ func (d *decoder) defaultRoute(v strictyaml.Value, cfg *Config) {
 
 // routeKeys are the keys that say what a route requires of a request.
 func (d *decoder) routeKeys(route *authz.Route) strictyaml.Fields {
-	var scopes []string
+	var scopes, scopesAny []string
 	return strictyaml.Fields{
 		{"auth", strictyaml.Choice(d.Decoder, &route.Auth, authModes)},
 		{"credentials", func(v strictyaml.Value) { d.acceptAuth(v, route) }},
@@ -119,11 +119,27 @@ func (d *decoder) routeKeys(route *authz.Route) strictyaml.Fields {
 			d.List(&scopes, validScope)(v)
 			route.Scopes, _ = authz.ParseScopes(scopes)
 		}},
+		{"scopes_any", func(v strictyaml.Value) {
+			d.List(&scopesAny, validScope)(v)
+			route.ScopesAny, _ = authz.ParseScopes(scopesAny)
+			d.checkScopesAny(v, route)
+		}},
 		{"project", d.Text(&route.Project)},
 		{"errors", strictyaml.Choice(d.Decoder, &route.Errors, errorStyles)},
 		{"rate", d.limitSpec(&route.Rate, &route.RateShadow)},
 		{"preflight", d.Boolean(&route.Preflight)},
 		{"forward_credentials", d.Boolean(&route.ForwardCredentials)},
+	}
+}
+
+// checkScopesAny reports a list that is always satisfied, since one of its
+// scopes is needed anyway.
+func (d *decoder) checkScopesAny(v strictyaml.Value, route *authz.Route) {
+	for _, scope := range route.ScopesAny.Names() {
+		if slices.Contains(route.Scopes.Names(), scope) {
+			d.Report(v.Line, "%s: of no effect, since scopes has %q; remove it from one of the two", v.Name, scope)
+			return
+		}
 	}
 }
 
@@ -139,8 +155,8 @@ func (d *decoder) acceptAuth(v strictyaml.Value, route *authz.Route) {
 // checkOpenRoute reports requirements that have no effect on a route without
 // credentials.
 func (d *decoder) checkOpenRoute(v strictyaml.Value, route *authz.Route) {
-	if route.Auth == authz.AuthNone && (len(route.Scopes.Names()) > 0 || route.Project != "" || len(route.AcceptAuth) > 0) {
-		d.Report(v.Line, "%s: with `auth: none` scopes, project and credentials have no effect", v.Name)
+	if route.Auth == authz.AuthNone && (len(route.NamedScopes().Names()) > 0 || route.Project != "" || len(route.AcceptAuth) > 0) {
+		d.Report(v.Line, "%s: with `auth: none` scopes, scopes_any, project and credentials have no effect", v.Name)
 	}
 }
 
@@ -155,7 +171,23 @@ func (d *decoder) pattern(rule *policy.Rule, rules urlpath.Rules) strictyaml.Fie
 			d.Refuse(v, err)
 			return
 		}
+		if urlpath.HasBraces(text) {
+			if rule.Route.Template, err = urlpath.ParseTemplate(text, rules); err != nil {
+				d.Refuse(v, err)
+				return
+			}
+		}
+		d.warnOtherTemplates(v, text)
 		rule.Pattern, rule.Route.Path = pattern, text
+	}
+}
+
+// warnOtherTemplates warns of segments that other programs take for a variable.
+func (d *decoder) warnOtherTemplates(v strictyaml.Value, text string) {
+	for segment := range strings.SplitSeq(text, "/") {
+		if segment == "*" || segment == "**" || len(segment) > 1 && (segment[0] == ':' || segment[0] == '<' && strings.HasSuffix(segment, ">")) {
+			d.Warn(v.Line, "%s: the segment %q only matches this text; {subject} is for the caller's subject, and a path matches everything below it", v.Name, segment)
+		}
 	}
 }
 

@@ -73,11 +73,11 @@ func (s *Snapshot) Origin() session.Origin { return session.Origin{Public: s.cfg
 // routes of the policy name.
 func (s *Snapshot) ConsoleSettings() (config.Console, []string) {
 	named := map[string]bool{}
-	for _, scope := range s.cfg.Default.Scopes.Names() {
+	for _, scope := range s.cfg.Default.NamedScopes().Names() {
 		named[scope] = true
 	}
 	for i := range s.cfg.Routes {
-		for _, scope := range s.cfg.Routes[i].Route.Scopes.Names() {
+		for _, scope := range s.cfg.Routes[i].Route.NamedScopes().Names() {
 			named[scope] = true
 		}
 	}

@@ -9,8 +9,12 @@ type Needs struct {
 	Auth string `json:"auth"`
 	// Credentials are the kinds of credential, of which one is needed; empty for any.
 	Credentials []string `json:"credentials"`
-	Scopes      []string `json:"scopes"` // all of them
+	Scopes      []string `json:"scopes"`               // all of them
+	ScopesAny   []string `json:"scopes_any,omitempty"` // one of them
 	Project     string   `json:"project,omitempty"`
+	// Path is the route's path, if it has a segment that must be the caller's
+	// subject.
+	Path string `json:"path,omitempty"`
 }
 
 // Needs returns what the route of the request needs. It is nil if there is no
@@ -24,6 +28,10 @@ func (v *Verdict) Needs() *Needs {
 		n.Credentials = append(n.Credentials, m.String())
 	}
 	n.Scopes = append(n.Scopes, v.route.Scopes.Names()...)
+	n.ScopesAny = v.route.ScopesAny.Names()
+	if v.route.Template != nil {
+		n.Path = v.route.Path
+	}
 	return n
 }
 

@@ -78,7 +78,7 @@ func (c *Challenge) bearer(d *authz.Decision) string {
 	case authz.InsufficientScope:
 		challenge += `, error="insufficient_scope"`
 		if d.Route != nil {
-			challenge += `, scope="` + d.Route.Scopes.String() + `"`
+			challenge += `, scope="` + d.Route.NamedScopes().String() + `"`
 		}
 	default:
 		challenge += `, error="invalid_token", error_description="` + detail(d.Reason) + `"`
@@ -95,7 +95,7 @@ func resourceParameters(d *authz.Decision) string {
 		return ""
 	}
 	metadata := `, resource_metadata="` + d.Route.ResourceMetadata + `"`
-	if scopes := d.Route.Scopes.String(); scopes != "" && d.Reason != authz.InsufficientScope {
+	if scopes := d.Route.NamedScopes().String(); scopes != "" && d.Reason != authz.InsufficientScope {
 		return `, scope="` + scopes + `"` + metadata
 	}
 	return metadata

@@ -75,8 +75,11 @@ func TestChallengeNamesTheMetadata(t *testing.T) {
 	}
 	c := Challenge{Realm: "api", Schemes: authz.NewSchemeSet(authz.SchemeBearer)}
 	for _, reason := range authz.Reasons() {
-		for _, required := range []authz.Scopes{{}, scopes} {
+		for i, required := range []authz.Scopes{{}, scopes, scopes} {
 			route := authz.Route{Scopes: required}
+			if i == 2 {
+				route = authz.Route{ScopesAny: required}
+			}
 			plain := c.value(&authz.Decision{Reason: reason, Route: &route})
 			want := ""
 			if plain != "" {

@@ -204,6 +204,15 @@ func TestChallenge(t *testing.T) {
 			t.Errorf("%s: %s, want %s", test.reason, got, test.want)
 		}
 	}
+	alternatives, err := authz.ParseScopes([]string{"admin", "read"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, route := range map[string]*authz.Route{"admin read write": {Scopes: scopes, ScopesAny: alternatives}, "admin read": {ScopesAny: alternatives}} {
+		if got := challenge.value(&authz.Decision{Reason: authz.InsufficientScope, Route: route}); !strings.HasSuffix(got, `, scope="`+want+`"`) {
+			t.Errorf("with scopes_any: %s, want %s", got, want)
+		}
+	}
 }
 
 // TestCauseIsNotSentToClients checks that the client does not get the cause of

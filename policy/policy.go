@@ -39,8 +39,9 @@ func (r *Rule) AppliesTo(value string) bool {
 // Policy is a compiled set of rules. The zero Policy denies everything.
 type Policy struct {
 	table        routeTable
-	decoded      routeTable // the same routes as an upstream that decodes paths reads them, see urlpath.Path.Decoded
-	ambiguous    bool       // some route has different patterns in decoded and in table
+	decoded      routeTable        // the same routes as an upstream that decodes paths reads them, see urlpath.Path.Decoded
+	ambiguous    bool              // some route has different patterns in decoded and in table
+	nonASCII     []urlpath.Pattern // patterns with characters outside ASCII
 	byName       map[string]*methodSet
 	defaultRoute *authz.Route
 }
@@ -69,15 +70,30 @@ func New(rules []Rule, defaultRoute authz.Route) (*Policy, error) {
 
 // add puts the rule into both tables.
 func (p *Policy) add(rule *Rule) error {
-	if err := p.table.add(rule.Pattern, rule); err != nil {
+	switch auth := rule.Route.Auth; {
+	case !rule.Pattern.IsUTF8():
+		return errNotUTF8
+	case rule.Route.Template != nil && (auth == authz.AuthNone || auth == authz.AuthOptional):
+		return errNoSubject
+	}
+	if err := p.table.add(rule.Pattern, rule.Route.Template, rule); err != nil {
 		return err
 	}
 	p.ambiguous = p.ambiguous || rule.Pattern.IsAmbiguous()
-	if err := p.decoded.add(rule.Pattern.Decoded(), rule); err != nil {
+	if err := p.decoded.add(rule.Pattern.Decoded(), rule.Route.Template.Decoded(), rule); err != nil {
 		return fmt.Errorf("%w by an upstream that ignores the case of letters (see paths.case), decodes escapes or trims segments", err)
+	}
+	if rule.Pattern.HasNonASCII() {
+		p.nonASCII = append(p.nonASCII, rule.Pattern)
 	}
 	return nil
 }
+
+// errNoSubject is the problem of a route that admits requests without a
+// subject to a subject's path.
+var errNoSubject = errors.New("anonymous requests have no subject: a path with {subject} needs `auth: required`")
+
+var errNotUTF8 = errors.New("the path of a route must be valid UTF-8, because servers read other bytes as different paths: write the segments before it")
 
 // RuleError describes a problem of one rule.
 type RuleError struct {
@@ -108,11 +124,28 @@ func (p *Policy) Route(r *authz.Request, path urlpath.Path) (*authz.Route, authz
 	if path.IsAmbiguous() || p.ambiguous {
 		// An upstream that decodes, trims or ignores case must not see a path
 		// of another route.
-		if decoded, _ := p.match(&p.decoded, host, r.Method, path.Decoded()); decoded != route {
+		if !p.isOnRoute(route, host, r.Method, path) {
 			return p.defaultRoute, authz.AmbiguousPath
 		}
 	}
 	return route, reason
+}
+
+// isOnRoute reports whether the path is on the route however an upstream reads
+// it.
+func (p *Policy) isOnRoute(route *authz.Route, host, method string, path urlpath.Path) bool {
+	if decoded, _ := p.match(&p.decoded, host, method, path.Decoded()); decoded != route {
+		return false
+	}
+	if path.IsUTF8() {
+		return true
+	}
+	for _, reading := range path.OtherReadings() {
+		if decoded, _ := p.match(&p.decoded, host, method, reading); decoded != route {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(p.nonASCII, func(pattern urlpath.Pattern) bool { return pattern.MayMatch(path) })
 }
 
 // match looks up the route. A path that only has routes for other methods is
@@ -135,7 +168,11 @@ func (p *Policy) Authorize(principal *authz.Principal, path urlpath.Path, route 
 		return authz.WrongKind
 	case !principal.Paths.Contains(path) || !principal.UserPaths.Contains(path):
 		return authz.PathNotAllowed
-	case !principal.Scopes.Contains(route.Scopes):
+	case route.Template != nil && !route.Template.Permits(path, principal.Subject()):
+		// Here and not where the route is found: a route by name is found
+		// without its path.
+		return authz.PathNotAllowed
+	case !principal.Scopes.Contains(route.Scopes) || !principal.Scopes.ContainsAny(route.ScopesAny):
 		return authz.InsufficientScope
 	case route.Project != "" && principal.Project != route.Project:
 		return authz.WrongProject

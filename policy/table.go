@@ -26,8 +26,9 @@ type wildcard struct {
 // pathTable holds the rules of one host.
 type pathTable struct {
 	exact, prefix map[string]*methodSet
-	longest       int  // length in bytes of the longest prefix, so that a long path costs no more
-	hasDirPrefix  bool // some prefix ends with a slash
+	longest       int             // length in bytes of the longest prefix, so that a long path costs no more
+	hasDirPrefix  bool            // some prefix ends with a slash
+	templates     []templateRoute // nil if no path has a segment for the subject
 }
 
 // methodSet holds the routes of one host and path, or of one name, by method.
@@ -37,16 +38,18 @@ type methodSet struct {
 	first    *authz.Route // gives the error style if no method matches
 }
 
-func (t *routeTable) add(pattern urlpath.Pattern, rule *Rule) error {
+// add puts the rule into the table by its template or, if that is nil, by its
+// pattern.
+func (t *routeTable) add(pattern urlpath.Pattern, template *urlpath.Template, rule *Rule) error {
 	if len(rule.Hosts) == 0 {
-		return t.anyHost.add(pattern, rule)
+		return t.anyHost.add(pattern, template, rule)
 	}
 	for _, text := range rule.Hosts {
 		host, err := ParseHost(text)
 		if err != nil {
 			return err
 		}
-		if err := t.forHost(host).add(pattern, rule); err != nil {
+		if err := t.forHost(host).add(pattern, template, rule); err != nil {
 			return fmt.Errorf("%w at host %s", err, text)
 		}
 	}
@@ -108,7 +111,10 @@ func (t *routeTable) host(value string) (host string, ok bool) {
 	return parseHost(value)
 }
 
-func (t *pathTable) add(pattern urlpath.Pattern, rule *Rule) error {
+func (t *pathTable) add(pattern urlpath.Pattern, template *urlpath.Template, rule *Rule) error {
+	if template != nil {
+		return t.addTemplate(pattern, template, rule)
+	}
 	if t.exact == nil {
 		t.exact, t.prefix = map[string]*methodSet{}, map[string]*methodSet{}
 	}
@@ -129,13 +135,22 @@ func (t *pathTable) add(pattern urlpath.Pattern, rule *Rule) error {
 // find returns the methods of the exact path, otherwise those of the longest
 // prefix that ends at the end of a segment, otherwise nil.
 func (t *pathTable) find(path urlpath.Path) *methodSet {
-	p := path.Canonical()
+	methods, end := t.findLiteral(path.Canonical())
+	if t.templates != nil {
+		return t.findTemplate(path, methods, end)
+	}
+	return methods
+}
+
+// findLiteral returns the methods of the path among those without a template,
+// and how many bytes of the path their pattern matches.
+func (t *pathTable) findLiteral(p string) (methods *methodSet, end int) {
 	if methods := t.exact[p]; methods != nil {
-		return methods
+		return methods, len(p)
 	}
 	if len(p) <= t.longest {
 		if methods := t.prefix[p]; methods != nil {
-			return methods
+			return methods, len(p)
 		}
 	}
 	for end := min(len(p), t.longest+1); end > 0; {
@@ -145,15 +160,15 @@ func (t *pathTable) find(path urlpath.Path) *methodSet {
 		}
 		if t.hasDirPrefix {
 			if methods := t.prefix[p[:slash+1]]; methods != nil {
-				return methods
+				return methods, slash + 1
 			}
 		}
 		if methods := t.prefix[p[:slash]]; methods != nil {
-			return methods
+			return methods, slash
 		}
 		end = slash
 	}
-	return nil
+	return nil, 0
 }
 
 func newMethodSet(rule *Rule) *methodSet {

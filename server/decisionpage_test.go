@@ -91,3 +91,23 @@ func TestDecisionLines(t *testing.T) {
 	}
 	c.clean("an id", c.page(root, "GET", "/decisions?id="+url.QueryEscape(hostile), nil))
 }
+
+// TestDecisionPageNamesConditions: what a route needs beside scopes is shown.
+func TestDecisionPageNamesConditions(t *testing.T) {
+	c := startConsoleWith(t, "routes: [{path: /orders, scopes_any: [orders:read, orders:admin]}, {path: \"/users/{subject}\"}]\n")
+	root := c.login("root")
+	_, secret := c.newKey(root, "/keys", "partner-feed", "user", "root")
+	for path, want := range map[string][]string{
+		"/orders":       {"insufficient_scope", "with one of", "orders:admin", "orders:read"},
+		"/users/alice":  {"path_not_allowed", "the segment <code>{subject}</code> of <code>/users/{subject}</code>"},
+		"/users/root/x": nil,
+	} {
+		if status, reason := c.ask(path, secret); want == nil && status != 200 || want != nil && reason != want[0] {
+			t.Fatalf("%s: %d %s", path, status, reason)
+		}
+		if want != nil {
+			_, id := c.decisionLine(path)
+			c.ok(path, c.page(root, "GET", "/decisions?id="+id, nil), 200, want...)
+		}
+	}
+}

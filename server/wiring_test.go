@@ -45,11 +45,22 @@ func TestConfigurationArrives(t *testing.T) {
 	}{
 		{"require_https: true", "/", bearer, "200 ok", "403 https_required"},
 		{"paths: {allow: [semicolon]}", "/a;b", bearer, "400 ambiguous_path", "200 ok"},
+		{"paths: {allow: [encoded-delimiter]}", "/_matrix/client/v3/directory/room/%23general%3Aexample.org", bearer, "400 ambiguous_path", "200 ok"},
+		{"paths: {allow: [encoded-backslash]}", "/files/C%3A%5Ctemp%5Ca.txt", bearer, "400 ambiguous_path", "200 ok"},
+		{"paths: {allow: [look-alike]}", "/wiki/%E4%BD%95%EF%BC%9F", bearer, "400 ambiguous_path", "200 ok"},
+		{"paths: {allow: [non-utf8]}", "/caf%E9", bearer, "400 ambiguous_path", "200 ok"},
 		{"routes: [{path: /admin, scopes: [admin]}]", "/ADMIN/users", bearer, "200 ok", "400 ambiguous_path"},
 		{"routes: [{path: /admin, scopes: [admin]}]\npaths: {case: insensitive}", "/ADMIN/users", bearer, "200 ok", "403 insufficient_scope"},
 		{"paths: {case: insensitive}", "/docs/x", func(r *running) [][2]string {
 			return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{Paths: []string{"/Docs"}})}}
 		}, "403 path_not_allowed", "200 ok"},
+		{"routes: [{path: /, scopes_any: [a, b]}]", "/", func(r *running) [][2]string {
+			return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{Scopes: &[]string{"c"}})}}
+		}, "200 ok", "403 insufficient_scope"},
+		{"default: {auth: required, scopes: [c], scopes_any: [a, b]}", "/", func(r *running) [][2]string {
+			return [][2]string{{"authorization", "Bearer " + r.create(store.KeyParams{Scopes: &[]string{"c"}})}}
+		}, "200 ok", "403 insufficient_scope"},
+		{"routes: [{path: '/users/{subject}'}]", "/users/bob/files", bearer, "200 ok", "403 path_not_allowed"},
 		{"default: {auth: deny}", "/", bearer, "200 ok", "403 route_denied"},
 		{"routes: [{path: /, auth: none}]", "/", func(*running) [][2]string { return nil }, "401 no_credential", "200 anonymous"},
 		{"users: {file: DIR/users.jsonl}", "/", bearer, "200 ok", "401 disabled_user"},

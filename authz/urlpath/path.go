@@ -5,7 +5,6 @@
 package urlpath
 
 import (
-	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -19,33 +18,16 @@ const (
 	maxPathSegments = 256
 )
 
-// Rules says which spellings that are refused by default the operator has
-// allowed for the server. The zero value allows none.
-type Rules struct {
-	Semicolon         bool // ";" within a segment
-	EncodedSlash      bool // %2F
-	EncodedPercent    bool // %25
-	EncodedUnreserved bool // %61 and the like
-	EmptySegment      bool // "//"
-	LookAlike         bool // non-ASCII characters that servers may take for ASCII ones
-	Case              Case
-}
-
-// ErrAmbiguous matches every error that ParsePath returns.
-var ErrAmbiguous = errors.New("ambiguous path")
-
-type ambiguity string
-
-func (e ambiguity) Error() string        { return "ambiguous path: " + string(e) }
-func (e ambiguity) Is(target error) bool { return target == ErrAmbiguous }
-
 // Path is a request path that every program in the chain reads alike. Only
 // ParsePath makes one. The zero Path matches no pattern.
 type Path struct {
 	sent      string
 	canonical string
 	decoded   string
-	anyCase   bool // canonical is in folded case, and is compared with folded patterns
+	// others are how servers that expect another character encoding read a
+	// path whose escapes are not valid UTF-8; nil for all other paths.
+	others  *[]Path
+	anyCase bool // canonical is in folded case, and is compared with folded patterns
 }
 
 // Parse returns the path of a raw request target (RFC 9112 section 3.2.1).
@@ -58,13 +40,13 @@ func Parse(target string, rules Rules) (Path, error) {
 		return p, nil
 	}
 	if chars.InvalidTarget.Any(target) {
-		return Path{}, ambiguity("control byte, space or # in the target")
+		return Path{}, inTarget
 	}
 	if sent == "" || sent[0] != '/' {
-		return Path{}, ambiguity("does not start with /")
+		return Path{}, withoutSlash
 	}
 	if len(sent) > maxPathBytes {
-		return Path{}, ambiguity("longer than 8192 bytes")
+		return Path{}, tooLong
 	}
 	if err := scanPath(sent, rules); err != nil {
 		return Path{}, err
@@ -102,11 +84,26 @@ func isLiteralPath(path string) bool {
 func (p Path) String() string { return p.sent }
 
 // Decoded returns the path as the most permissive server would read it: fully
-// decoded, parameters cut off, slashes merged, the ends of segments trimmed
-// and, unless case matters, in folded case. It equals the canonical path if
+// decoded, parameters and what looks like a query cut off, slashes merged, the
+// ends of segments trimmed, look-alikes folded if the operator allows them and,
+// unless case matters, in folded case. It equals the canonical path if
 // none of these steps changes it. Routes are looked up by both, see package
 // policy.
 func (p Path) Decoded() Path { return Path{sent: p.sent, canonical: p.decoded, decoded: p.decoded} }
+
+// OtherReadings returns how servers read the path that do not take its escapes
+// for UTF-8, in the form of Decoded. It is empty for a path that all servers
+// take for UTF-8.
+func (p Path) OtherReadings() []Path {
+	if p.others == nil {
+		return nil
+	}
+	return *p.others
+}
+
+// IsUTF8 reports whether the path is valid UTF-8, however often a server
+// decodes it.
+func (p Path) IsUTF8() bool { return p.others == nil }
 
 // IsAmbiguous reports whether a permissive server would read a different path
 // than the one that is checked.
@@ -122,11 +119,11 @@ func scanPath(sent string, rules Rules) error {
 	for i := 0; i < len(sent); i++ {
 		switch c := sent[i]; {
 		case c >= 0x80:
-			return ambiguity("raw byte outside ASCII")
+			return outsideASCII
 		case c == '\\':
-			return ambiguity("backslash")
+			return backslash
 		case c == ';' && !rules.Semicolon:
-			return ambiguity("semicolon")
+			return semicolon
 		case c == '%':
 			n, err := scanEscapes(sent[i:], rules)
 			if err != nil {
@@ -143,7 +140,7 @@ func scanPath(sent string, rules Rules) error {
 func scanEscapes(s string, rules Rules) (int, error) {
 	c, ok := unescape(s)
 	if !ok {
-		return 0, ambiguity("malformed percent escape")
+		return 0, malformedEscape
 	}
 	if c < utf8.RuneSelf {
 		return 3, checkEscaped(c, rules)
@@ -152,16 +149,19 @@ func scanEscapes(s string, rules Rules) (int, error) {
 	n := escapedBytes(s, &char)
 	r, size := utf8.DecodeRune(char[:n])
 	if r == utf8.RuneError && size <= 1 {
-		return 0, ambiguity("escapes that are not valid UTF-8")
+		if isOverlong(leadingBytes(s)) {
+			return 0, overlong
+		}
+		return 3, invalidUTF8.unless(rules.NonUTF8)
 	}
 	if r < 0xa0 {
-		return 0, ambiguity("encoded control character")
+		return 0, encodedControl
 	}
 	if !rules.LookAlike && isConfusableWithPathChar(r) {
-		return 0, ambiguity("look-alike of a path character")
+		return 0, pathLookAlike
 	}
 	if !rules.LookAlike && isConfusableWithLetter(r) {
-		return 0, ambiguity("look-alike of an ASCII letter or digit")
+		return 0, letterLookAlike
 	}
 	return 3 * size, nil
 }
@@ -185,27 +185,22 @@ func escapedBytes(s string, char *[utf8.UTFMax]byte) (n int) {
 func checkEscaped(c byte, rules Rules) error {
 	switch {
 	case c < 0x20 || c == 0x7f:
-		return ambiguity("encoded control byte")
+		return encodedControl
 	case c == '/':
-		return allowIf(rules.EncodedSlash, "encoded slash")
+		return encodedSlash.unless(rules.EncodedSlash)
 	case c == '%':
-		return allowIf(rules.EncodedPercent, "encoded percent sign")
+		return encodedPercent.unless(rules.EncodedPercent)
 	case c == ';':
-		return allowIf(rules.Semicolon, "encoded semicolon")
-	case c == '\\' || c == '?' || c == '#':
-		return ambiguity("encoded path character")
+		return encodedSemicolon.unless(rules.Semicolon)
+	case c == '\\':
+		return encodedBackslash.unless(rules.EncodedBackslash)
+	case c == '?' || c == '#':
+		return encodedDelimiter.unless(rules.EncodedDelimiter)
 	case c == '.' || c == '-' || c == '_' || chars.Alphanumeric.Is(c):
-		return allowIf(rules.EncodedUnreserved, "encoded unreserved character")
+		return encodedPlain.unless(rules.EncodedUnreserved)
 	default:
 		return nil
 	}
-}
-
-func allowIf(allowed bool, what string) error {
-	if allowed {
-		return nil
-	}
-	return ambiguity(what)
 }
 
 // scanSegments checks the segments of a path. Only the last may be empty. None
@@ -217,15 +212,15 @@ func scanSegments(path string, rules Rules) error {
 		segment, rest, more = strings.Cut(rest, "/")
 		switch {
 		case segment == "" && more && !rules.EmptySegment:
-			return ambiguity("empty segment")
+			return emptySegment
 		case segment != "" && strings.Trim(segment, ".") == "":
-			return ambiguity("segment of dots")
+			return dotSegment
 		case segment != "" && trimSegment(segment) == "":
-			return ambiguity("segment of dots and spaces")
+			return blankSegment
 		}
 	}
 	if segments > maxPathSegments {
-		return ambiguity("more than 256 segments")
+		return tooManySegments
 	}
 	return nil
 }

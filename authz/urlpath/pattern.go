@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Pattern is a path restriction of a key, a user or a route: "/a" matches that
@@ -15,6 +16,7 @@ type Pattern struct {
 	folded  string // the same in folded case, for paths whose case does not matter
 	decoded string // see Path.Decoded
 	exact   bool
+	bytes   bool // not valid UTF-8, see Path.IsUTF8
 }
 
 // ParsePattern parses a pattern. Its path must follow the same rules as a
@@ -29,7 +31,7 @@ func ParsePattern(text string, rules Rules) (Pattern, error) {
 	if err != nil {
 		return Pattern{}, fmt.Errorf("path %q: %w", text, err)
 	}
-	return Pattern{path: path.canonical, folded: foldEscapedCase(path.canonical), decoded: path.decoded, exact: exact}, nil
+	return Pattern{path: path.canonical, folded: foldEscapedCase(path.canonical), decoded: path.decoded, exact: exact, bytes: !path.IsUTF8()}, nil
 }
 
 var errQuery = errors.New("a query is not part of a path")
@@ -51,6 +53,24 @@ func (p Pattern) Matches(path Path) bool {
 		return own[len(own)-1] == '/' || len(path.canonical) == len(own) || path.canonical[len(own)] == '/'
 	}
 }
+
+// MayMatch reports whether some server could take a path that is not valid
+// UTF-8 for one that the pattern matches, because it reads bytes as characters
+// that the pattern has. The path's other readings have no such characters.
+func (p Pattern) MayMatch(path Path) bool {
+	at := strings.IndexFunc(p.decoded, isNonASCII)
+	return at >= 0 && !path.IsUTF8() && len(path.decoded) > at &&
+		path.decoded[:at] == p.decoded[:at] && path.decoded[at] >= utf8.RuneSelf
+}
+
+// HasNonASCII reports whether the pattern has characters outside ASCII.
+func (p Pattern) HasNonASCII() bool { return strings.ContainsFunc(p.decoded, isNonASCII) }
+
+func isNonASCII(r rune) bool { return r >= utf8.RuneSelf }
+
+// IsUTF8 reports whether the pattern is valid UTF-8, however often a server
+// decodes it.
+func (p Pattern) IsUTF8() bool { return !p.bytes }
 
 // Covers reports whether every path that q matches is one that p matches, however
 // a server reads it.
@@ -117,8 +137,6 @@ func ParseSet(patterns []string) (Set, error) {
 	}
 	return Set{&set}, nil
 }
-
-var permissiveRules = Rules{Semicolon: true, EncodedSlash: true, EncodedPercent: true, EmptySegment: true, LookAlike: true}
 
 // Contains reports whether the path is in the set.
 func (s Set) Contains(path Path) bool {

@@ -4,67 +4,191 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
-// computeReadings fills in the path's two readings, canonical and decoded. It
-// refuses a path whose decoded reading has a dot segment: a spelling that an
-// operator allows must not smuggle one in.
+// computeReadings fills in the path's readings. It refuses a path of which some
+// reading has a dot segment: a spelling that an operator allows must not
+// smuggle one in.
 func (p *Path) computeReadings(rules Rules) error {
 	p.canonical = foldEscapes(p.sent, rules)
-	decoded, err := resolve(p.sent)
+	if rules.Case == CaseInsensitive {
+		p.canonical = foldEscapedCase(p.canonical)
+	}
+	if !isRewritten(p.sent) {
+		p.decoded = normalize(p.sent, rules.Case)
+		return nil
+	}
+	budget := maxReadBytes
+	decoded, isUTF8, err := resolve(p.sent, anyBytes, rules.LookAlike, &budget)
 	if err != nil {
 		return err
 	}
-	if err := scanSegments(decoded, Rules{}); err != nil {
-		return err
+	p.decoded = normalize(decoded, rules.Case)
+	if isUTF8 {
+		return nil
 	}
-	p.decoded = trimSegments(decoded)
-	switch rules.Case {
-	case CaseRefuse:
-		p.decoded = foldCase(p.decoded)
-	case CaseInsensitive:
-		p.canonical, p.decoded = foldEscapedCase(p.canonical), foldCase(p.decoded)
+	return p.computeOthers(rules, &budget)
+}
+
+// computeOthers fills in the readings of servers that do not read bytes as
+// UTF-8. Such a server may also fold look-alikes, whatever the rules say, since
+// the rules only know those of UTF-8.
+func (p *Path) computeOthers(rules Rules, budget *int) error {
+	others := make([]Path, 0, charsetCount)
+	for charset := anyBytes + 1; charset < charsetCount; charset++ {
+		read, _, err := resolve(p.sent, charset, true, budget)
+		if err != nil {
+			return err
+		}
+		read = normalize(read, rules.Case)
+		if read != p.decoded && !slices.ContainsFunc(others, func(o Path) bool { return o.decoded == read }) {
+			others = append(others, Path{sent: p.sent, canonical: read, decoded: read})
+		}
 	}
+	p.others = &others
 	return nil
 }
 
-// maxReadings bounds the number of paths that resolve tries. A path that is
-// encoded once, with parameters and with slashes to merge, has eight.
-const maxReadings = 16
+// isRewritten reports whether some step of resolve changes the path, which is
+// in ASCII and has no backslash.
+func isRewritten(sent string) bool {
+	return strings.IndexByte(sent, '%') >= 0 || strings.IndexByte(sent, ';') >= 0 || strings.Contains(sent, "//")
+}
 
-// resolve returns the path that remains when servers have decoded it, cut off
-// its parameters and merged its slashes. Each server does so in its own order,
-// and a chain of servers does it repeatedly. resolve tries all orders, and
-// refuses a path for which two of them end differently.
-func resolve(sent string) (string, error) {
+// normalize returns a decoded path with its segments trimmed and, unless case
+// matters, in folded case.
+func normalize(decoded string, pathCase Case) string {
+	decoded = trimSegments(decoded)
+	if pathCase == CaseSensitive {
+		return decoded
+	}
+	return foldCase(decoded)
+}
+
+// step is something that a server does to a path.
+type step uint8
+
+const (
+	decodeEscapes step = iota
+	cutParameters
+	mergeSlashes
+	turnBackslashes
+	cutQuery
+	cutFragment
+	cutAtNUL
+	foldCompatible
+	foldSlashLike
+
+	stepCount
+)
+
+// do returns the path after the step, as a server with the charset takes it.
+func (s step) do(path string, as charset) (string, error) {
+	switch s {
+	case decodeEscapes:
+		return as.decode(path)
+	case cutParameters:
+		return withoutParameters(path), nil
+	case mergeSlashes:
+		return withSlashesMerged(path), nil
+	case turnBackslashes:
+		return strings.ReplaceAll(path, `\`, "/"), nil
+	case cutQuery:
+		return upTo(path, '?'), nil
+	case cutFragment:
+		return upTo(path, '#'), nil
+	case cutAtNUL: // a C program does
+		return upTo(path, 0), nil
+	case foldCompatible:
+		return nfkc(path), nil
+	case foldSlashLike:
+		return foldConfusable(path), nil
+	default:
+		return path, nil
+	}
+}
+
+func upTo(path string, end byte) string {
+	if i := strings.IndexByte(path, end); i >= 0 {
+		return path[:i]
+	}
+	return path
+}
+
+// Limits of what resolve tries: paths per charset, and bytes of all together,
+// since clients cause this work before they are authenticated. A path that is
+// encoded once, with parameters, with slashes to merge and with a fragment, has
+// sixteen readings.
+const (
+	maxReadings  = 32
+	maxReadBytes = 64 << 10
+)
+
+// resolve returns the path that remains when servers have taken all steps. Each
+// server takes them in its own order, and a chain of servers takes them
+// repeatedly. resolve tries all orders, and refuses a path for which two of
+// them end differently, or one comes upon a dot segment. isUTF8 is false if
+// some reading is not valid UTF-8.
+//
+// No step changes what precedes the character that it is about. Therefore every
+// reading on the way to the end is below each plain prefix of the path as sent,
+// and above or at each plain prefix of the end, so that comparing the two is
+// enough.
+func resolve(sent string, as charset, fold bool, budget *int) (end string, isUTF8 bool, err error) {
+	steps := stepCount
+	if !fold {
+		steps = foldCompatible
+	}
 	all := make([]string, 1, maxReadings)
 	all[0] = sent
-	end := ""
+	found := false
+	isUTF8 = true
 	for i := 0; i < len(all); i++ {
-		changed := false
-		for _, step := range [...]func(string) string{DecodeOnce, cutParameters, mergeSlashes} {
-			next := step(all[i])
-			if next == all[i] {
+		if *budget -= len(all[i]); *budget < 0 {
+			return "", false, encodedTooOften
+		}
+		if err := checkReading(all[i]); err != nil {
+			return "", false, err
+		}
+		isUTF8 = isUTF8 && utf8.ValidString(all[i])
+		isEnd := true
+		for s := range steps {
+			next, err := s.do(all[i], as)
+			switch {
+			case err != nil:
+				return "", false, err
+			case next == all[i]:
 				continue
 			}
-			changed = true
+			isEnd = false
 			if slices.Contains(all, next) {
 				continue
 			}
 			if len(all) == maxReadings {
-				return "", ambiguity("encoded too often")
+				return "", false, encodedTooOften
 			}
 			all = append(all, next)
 		}
-		if changed {
+		if !isEnd {
 			continue
 		}
-		if end != "" {
-			return "", ambiguity("another path to servers that decode, cut parameters and merge slashes in another order")
+		if found {
+			return "", false, dependsOnOrder
 		}
-		end = all[i]
+		end, found = all[i], true
 	}
-	return end, nil
+	return end, isUTF8, nil
+}
+
+// checkReading refuses a reading with a dot segment, even if other servers cut
+// it off.
+func checkReading(reading string) error {
+	err := scanSegments(reading, Rules{EmptySegment: true})
+	if err == dotSegment {
+		return decodedDots
+	}
+	return err
 }
 
 // foldEscapes writes the hex digits of escapes in upper case. Where the
@@ -119,8 +243,8 @@ func DecodeOnce(s string) string {
 	return b.String()
 }
 
-// cutParameters removes from each segment everything from the first ";" on.
-func cutParameters(path string) string {
+// withoutParameters removes from each segment everything from the first ";" on.
+func withoutParameters(path string) string {
 	if !strings.Contains(path, ";") {
 		return path
 	}
@@ -130,7 +254,7 @@ func cutParameters(path string) string {
 	})
 }
 
-func mergeSlashes(path string) string {
+func withSlashesMerged(path string) string {
 	if !strings.Contains(path, "//") {
 		return path
 	}

@@ -75,6 +75,9 @@ func (d *Decoder) syntax(err error) {
 	line, _ := strconv.Atoi(parts[1])
 	message := parts[2]
 	switch {
+	case strings.HasSuffix(message, "',' or '}'"):
+		line++
+		message += "; a value that has a brace needs quotes"
 	case strings.HasPrefix(message, "did not find expected"):
 		line++
 	case strings.HasPrefix(message, "unknown anchor"):

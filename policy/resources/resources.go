@@ -58,7 +58,7 @@ func (a *API) Describe(rules []policy.Rule, defaultRoute *authz.Route) Documents
 	join := func(route *authz.Route, resource string) {
 		if acceptsTokens(route) {
 			route.ResourceMetadata = a.URL + wellKnown + resource
-			scopes[resource] = append(scopes[resource], route.Scopes.Names()...)
+			scopes[resource] = append(scopes[resource], route.NamedScopes().Names()...)
 		}
 	}
 	for i := range rules {
@@ -96,6 +96,8 @@ func (a *API) Problem(rule *policy.Rule) error {
 		return errors.New("the route accepts neither jwt nor oauth, so that no client needs its metadata")
 	case !rule.AppliesTo(a.host()):
 		return errors.New("hosts do not include that of resource_metadata.url")
+	case rule.Route.Template != nil:
+		return errors.New("a resource is one URL, and a path with {subject} has many; set it on a route above")
 	case strings.ContainsAny(rule.Route.Path, "\"<>[]^`{|}"):
 		return errors.New("a resource is a URL (RFC 3986): write other characters of its path as %XX")
 	}

@@ -24,15 +24,21 @@ func rule(t *testing.T, path, scopes string, edit ...func(*policy.Rule)) policy.
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := authz.ParseScopes(strings.FieldsFunc(scopes, func(c rune) bool { return c == ',' }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	set := scopeSet(t, scopes)
 	r := policy.Rule{Pattern: pattern, Resource: own, Route: authz.Route{Path: text, Auth: authz.AuthRequired, Scopes: set}}
 	for _, change := range edit {
 		change(&r)
 	}
 	return r
+}
+
+func scopeSet(t *testing.T, names string) authz.Scopes {
+	t.Helper()
+	set, err := authz.ParseScopes(strings.FieldsFunc(names, func(c rune) bool { return c == ',' }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }
 
 func auth(mode authz.AuthMode) func(*policy.Rule) {
@@ -53,7 +59,7 @@ const wellKnown = "/.well-known/oauth-protected-resource"
 func TestDescribe(t *testing.T) {
 	rules := []policy.Rule{
 		rule(t, "/posts", "posts:read"),
-		rule(t, "/posts/drafts", "posts:write,posts:read"),
+		rule(t, "/posts/drafts", "posts:read", func(r *policy.Rule) { r.Route.ScopesAny = scopeSet(t, "posts:write,posts:read") }),
 		rule(t, "*=/mcp/inner", "inner"), // before what it is within
 		rule(t, "*/mcp", "tools"),
 		rule(t, "/mcp/admin", "tools:admin"),
