@@ -226,7 +226,8 @@ func defaultIdentityHeaders() map[string]authz.IdentityAttribute {
 }
 
 // CredentialHeaders returns the headers that may carry a credential and so
-// cannot carry an identity.
+// cannot carry an identity. Sec-WebSocket-Protocol is always among them, so that
+// the proxies' configurations need not depend on where credentials are accepted.
 func (c *Config) CredentialHeaders() []string {
 	return append([]string{"authorization", "cookie", "sec-websocket-protocol"}, c.Sources.Headers...)
 }

@@ -210,7 +210,7 @@ func validCredentialHeader(name string) error {
 	case slices.Contains(connectionHeaders, lower):
 		return errors.New("this header has a meaning of its own and can't carry a key")
 	case strings.Contains(name, "_"):
-		return fmt.Errorf("proxies drop or refuse headers with an underscore, and upstreams can't tell %s from %s; have the proxy rename it to %[2]s (docs/proxies.md, Headers with an underscore)", name, strings.ReplaceAll(name, "_", "-"))
+		return fmt.Errorf("proxies drop or refuse headers with an underscore, and upstreams can't tell %s from %s; have the proxy rename it to %[2]s (docs/proxies.md: A header with an underscore)", name, strings.ReplaceAll(name, "_", "-"))
 	}
 	return nil
 }

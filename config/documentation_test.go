@@ -216,11 +216,15 @@ func (root *schemaNode) defaultOf(name string) any {
 
 // notKeywards are sections whose blocks of YAML are another program's configuration.
 var notKeywards = map[string]string{
-	"docs/kubernetes.md: Envoy Gateway":  "Envoy Gateway",
-	"docs/kubernetes.md: Keys":           "kustomize",
-	"docs/proxies.md: Resource metadata": "Envoy and Traefik",
-	"docs/tracing.md: Envoy":             "Envoy",
-	"docs/tracing.md: Other proxies":     "Traefik",
+	"docs/configuration.md: A private CA for issuers (x509: certificate signed by unknown authority)":  "kustomize",
+	"docs/proxies.md: require_https behind a TLS-terminating load balancer":                            "Envoy",
+	"docs/proxies.md: WebDAV and S3: the Destination header, x-amz-copy-source and other second paths": "Envoy and Traefik",
+	"docs/proxies.md: A header with an underscore, such as api_key":                                    "Envoy",
+	"docs/kubernetes.md: Envoy Gateway":                                                                "Envoy Gateway",
+	"docs/kubernetes.md: Keys":                                                                         "kustomize",
+	"docs/proxies.md: Resource metadata":                                                               "Envoy and Traefik",
+	"docs/tracing.md: Envoy":                                                                           "Envoy",
+	"docs/tracing.md: Other proxies":                                                                   "Traefik",
 }
 
 // TestDocumentedConfigurations parses the configurations that the pages show.

@@ -17,6 +17,10 @@ import (
 // itself, because a framework may drop the fields after a body, which the tests
 // need.
 type recorder struct {
+	// respond responds to a complete HTTP/1 request. keepOpen says that the next
+	// one may follow. nil responds with 200 to each.
+	respond func(r arrival, in *bufio.Reader, out io.Writer) (keepOpen bool)
+
 	listener net.Listener
 	conns    sync.WaitGroup
 
@@ -105,6 +109,10 @@ func (r *recorder) serve(conn net.Conn) {
 		r.serveHTTP2(in, conn)
 		return
 	}
+	respond := r.respond
+	if respond == nil {
+		respond = respondOK
+	}
 	for {
 		request, err := readHTTP1(in, conn)
 		if isEnd(err) {
@@ -114,10 +122,14 @@ func (r *recorder) serve(conn net.Conn) {
 		if !request.complete {
 			return
 		}
-		if _, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"); err != nil {
+		if !respond(request, in, conn) {
 			return
 		}
 	}
+}
+
+func respondOK(_ arrival, _ *bufio.Reader, out io.Writer) (keepOpen bool) {
+	return write(out, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok") == nil
 }
 
 func isEnd(err error) bool {

@@ -134,7 +134,7 @@ const (
 
 // allow writes the response to an allowed check. It has every header that the
 // upstream may get of those that Keyward controls: the identity headers,
-// Cookie, and the credential if the route forwards it. The proxy replaces what
+// Cookie, Sec-WebSocket-Protocol, and the credential if the route forwards it. The proxy replaces what
 // the client sent under these names, and removes a header that is not in the
 // response.
 func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision, p *proxyProfile) {
@@ -144,10 +144,8 @@ func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decisi
 		if !slices.Contains(h.CredentialHeaders, sent.Name) || slices.Contains(allow.Remove, sent.Name) {
 			continue
 		}
-		if before := header.Get(sent.Name); before != "" && sent.Name == "cookie" {
-			// In one field, as RFC 9113 section 8.2.3 joins them: proxies keep
-			// one field, or join with a comma.
-			header.Set(sent.Name, before+"; "+sent.Value)
+		if before, between := header.Get(sent.Name), separator(sent.Name); before != "" && between != "" {
+			header.Set(sent.Name, before+between+sent.Value)
 		} else {
 			header.Add(sent.Name, sent.Value)
 		}
@@ -169,6 +167,19 @@ func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decisi
 		header.Set(quota.Name, quota.Value)
 	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// separator returns what joins the lines of a header into one, "" if they must
+// stay apart. Proxies keep one line of an answer, or join all with a comma.
+func separator(name string) string {
+	switch name {
+	case "cookie":
+		return "; " // RFC 9113 section 8.2.3
+	case "sec-websocket-protocol":
+		return ", " // RFC 6455 section 11.3.4
+	default:
+		return ""
+	}
 }
 
 // headersToRemove returns the value of removeHeader.

@@ -46,7 +46,7 @@ func newTestHandler(t testing.TB, p *recordingPolicy) *Handler {
 	}
 	return &Handler{
 		Checker: checker, Renderer: Renderer{Challenge: challenge, Now: fixedNow},
-		Trusted: TrustedProxies{netip.MustParsePrefix("127.0.0.1/32")}, CredentialHeaders: []string{"authorization", "x-api-key", "cookie"},
+		Trusted: TrustedProxies{netip.MustParsePrefix("127.0.0.1/32")}, CredentialHeaders: []string{"authorization", "x-api-key", "cookie", "sec-websocket-protocol"},
 	}
 }
 
@@ -155,6 +155,9 @@ func TestAllowResponseHeaders(t *testing.T) {
 		{"in the query alone", false, "/a?key=good", nil, map[string]string{"X-Keyward-Uri": "/a"}},
 		{"an alias", false, "/", []string{"Authorization", "Bearer good", "X.auth.subject", "evil"},
 			map[string]string{"X-Envoy-Auth-Headers-To-Remove": "x.auth.subject"}},
+		{"subprotocols", false, "/", []string{"Authorization", "Bearer good", "Sec-WebSocket-Protocol", "chat, superchat", "Sec-WebSocket-Protocol", "other"},
+			map[string]string{"Sec-WebSocket-Protocol": "chat, superchat, other"}},
+		{"no subprotocol", false, "/", []string{"Authorization", "Bearer good"}, map[string]string{"Sec-WebSocket-Protocol": ""}},
 		{"forwarded", true, "/a?key=", []string{"Authorization", "Bearer good", "Cookie", "token="},
 			map[string]string{"Authorization": "Bearer good", "Cookie": "token=", "X-Keyward-Uri": "/a?key="}},
 	} {
@@ -164,7 +167,7 @@ func TestAllowResponseHeaders(t *testing.T) {
 			t.Errorf("%s: %d %s", test.name, w.Code, w.Body)
 		}
 		for name, want := range test.want {
-			if got := strings.Join(w.Header().Values(name), ","); got != want {
+			if got := strings.Join(w.Header().Values(name), " and "); got != want { // proxies read one line
 				t.Errorf("%s: %s is %q, want %q", test.name, name, got, want)
 			}
 		}

@@ -9,7 +9,7 @@ local timeout = 250
 -- The headers that Keyward sees, in addition to those set below. A header that carries a
 -- credential (credentials.header) must be here, or Keyward finds none.
 local shown = {
-  ["authorization"] = true, ["x-api-key"] = true, ["cookie"] = true,
+  ["authorization"] = true, ["x-api-key"] = true, ["cookie"] = true, ["sec-websocket-protocol"] = true,
   ["origin"] = true, ["access-control-request-method"] = true,
   ["content-type"] = true, ["x-request-id"] = true,
 }
@@ -19,6 +19,7 @@ local shown = {
 -- identity_headers and credentials must be here.
 local function isKeywards(name)
   return name:sub(1, 7) == "x-auth-" or name == "authorization" or name == "x-api-key" or name == "cookie"
+    or name == "sec-websocket-protocol"
 end
 
 -- Names that some servers take for another name (x_auth_subject, x.auth.subject). Keyward

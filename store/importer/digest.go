@@ -48,9 +48,9 @@ func parseDigest(d *apikey.Digest, text string) bool {
 	if len(text) == length+1 && text[length] == '=' {
 		text = text[:length]
 	}
-	if len(text) != length || strings.ContainsAny(text, "\r\n") { // which Go's decoder skips
+	if len(text) != length {
 		return false
 	}
-	_, err := encoding.Strict().Decode(d[:], []byte(text))
-	return err == nil
+	n, err := encoding.Strict().Decode(d[:], []byte(text))
+	return err == nil && n == len(d) // it skips line breaks
 }

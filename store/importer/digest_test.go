@@ -43,6 +43,7 @@ func TestHashedKeys(t *testing.T) {
 		"base64, short": "sha256:" + std[:42], "base64, long": "sha256:" + std[:43] + "A", "padded twice": "sha256:" + std + "=", "padded once too early": "sha256:" + std[:42] + "==",
 		"both alphabets": "sha256:" + strings.Replace(strings.Replace(url, "-", "+", 1), "_", "_", 1), "a space": "sha256: " + std, "a line break": "sha256:" + std[:20] + "\n" + std[20:],
 		"a line break in place of a character": "sha256:" + std[:20] + "\n" + std[21:],
+		"a byte short, and a line break":       "sha256:" + strings.Repeat("A", 42) + "\n",
 		"bits behind the last byte":            "sha256:" + std[:42] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[last|1]) + "=",
 		"SHA-1":                                "sha256:" + digits[:40], "the pepper's hash": "hmac-sha256:" + std,
 	} {
