@@ -14,7 +14,7 @@ func TestRecipeSignalR(t *testing.T) {
 		r.run()
 		r.refusesForged(issuer)
 		r.keepsSecrets(t)
-	}, "haproxy")
+	}, overHTTP...)
 }
 
 // newSignalR starts the issuers of the page.
@@ -89,20 +89,6 @@ func TestRecipeSignalRForwards(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}, "haproxy")
-}
-
-// TestRecipeSignalRElsewhere: the proxies that the page leaves out refuse the
-// token in the query, and nothing else.
-func TestRecipeSignalRElsewhere(t *testing.T) {
-	for _, proxy := range fixedTargets {
-		t.Run(proxy, func(t *testing.T) {
-			r, _ := newSignalR(t, proxy, func(config string) string { return config })
-			r.script("elsewhere", `
-curl -X POST "https://api.example.com/hubs/chat/negotiate?negotiateVersion=1" -H "Authorization: Bearer $TOKEN" # 200, X-Auth-Subject: 818727
-curl "https://api.example.com/hubs/chat?id=1&access_token=$TOKEN" # 401 unsupported_credential
-`)
-		})
-	}
 }
 
 // TestRecipeIssuer: what the harness of issuers serves and signs is what its
