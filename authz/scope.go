@@ -20,7 +20,7 @@ type scopeSet struct {
 // 6749 section 3.3). Repeated names count once.
 func ParseScopes(names []string) (Scopes, error) {
 	for _, name := range names {
-		if !validScope(name) {
+		if !IsScope(name) {
 			return Scopes{}, fmt.Errorf("%q is not a scope: a scope is visible ASCII without quote and backslash (RFC 6749 section 3.3)", name)
 		}
 	}
@@ -33,7 +33,9 @@ func ParseScopes(names []string) (Scopes, error) {
 	return Scopes{&scopeSet{names: sorted, joined: strings.Join(sorted, " ")}}, nil
 }
 
-func validScope(name string) bool {
+// IsScope reports whether the name is a scope-token (RFC 6749 section 3.3) of at
+// most 255 bytes.
+func IsScope(name string) bool {
 	if name == "" || len(name) > 255 {
 		return false
 	}

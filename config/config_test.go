@@ -188,7 +188,7 @@ func TestEveryKey(t *testing.T) {
 		Users:  Users{"u.jsonl"},
 		Sources: authz.CredentialSources{
 			Schemes: authz.NewSchemeSet(authz.SchemeBasic), TokenSchemes: []string{"Token", ""}, BasicKeyUsers: []string{"haplo"}, BasicKeyAsUser: true, BasicLatin1: true,
-			Headers: []string{"x-api-key"}, Cookie: "session", Protocol: "api-key.", Query: urlquery.Names{Credential: []string{"key"}, Reserved: []string{}},
+			Headers: []string{"x-api-key"}, Cookie: "session", Protocol: "api-key.", Query: urlquery.Names{Credential: []string{"key"}, Reserved: []string{}}, MaxBytes: 16384,
 		},
 		Passwords: true,
 		Paths: urlpath.Rules{
@@ -221,10 +221,12 @@ func TestEveryKey(t *testing.T) {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32")},
 		JWT: []JWT{{
 			Name: "id", AuthMethod: authz.AuthMethodOAuth, Issuer: "https://id.example.com", Audiences: []string{"api"}, Algorithms: []string{"ES256", "EdDSA"},
-			JWKSURL: "https://id.example.com/keys", SubjectClaim: "client_id", ScopeClaim: "scp", Leeway: time.Second, MaxLifetime: time.Hour, Users: true,
+			JWKSURL: "https://id.example.com/keys", SubjectClaim: "client_id", ScopeClaims: []string{"scp", "/roles/all"}, AudienceClaim: "azp", Leeway: time.Second, MaxLifetime: time.Hour, Users: true,
+			Claims: []ClaimValues{{"/a.b/c", []string{"1", "x:*"}}, {"tenant", []string{"t"}}}, Types: []string{"JOSE"}, RequireExp: true, MaxTokenBytes: 16384,
 		}, {
 			Name: "own", AuthMethod: authz.AuthMethodJWT, Issuer: "own", Algorithms: []string{"HS256"}, HMACSecretFile: "secret",
-			SubjectClaim: "sub", ScopeClaim: "scope", Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
+			SubjectClaim: "sub", ScopeClaims: []string{"scope"}, AudienceClaim: "aud", Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
+			RequireKid: true, RequireExp: false, MaxTokenBytes: 8192,
 		}},
 		Introspection: []Introspection{{"opaque", "https://id.example.com/introspect", []string{"api"}, "keyward", "client-secret", 10 * time.Second, 100 * time.Millisecond}},
 		RateLimits: RateLimits{

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -11,6 +10,7 @@ import (
 	"keyward/apikey"
 	"keyward/authz"
 	"keyward/chars"
+	"keyward/config/grammar"
 	"keyward/config/strictyaml"
 )
 
@@ -33,15 +33,15 @@ func (d *decoder) credentials(v strictyaml.Value, cfg *Config) {
 		}}}...)
 	}
 	d.Mapping(v, append(known, strictyaml.Fields{
-		{"schemes", d.List(&sources.TokenSchemes, validTokenScheme)},
+		{"schemes", d.List(&sources.TokenSchemes, grammar.TokenScheme)},
 		{"basic_key_usernames", d.List(&sources.BasicKeyUsers, validBasicUsername)},
 		{"basic_key_as_username", d.Boolean(&sources.BasicKeyAsUser)},
 		{"basic_charset", strictyaml.Choice(d.Decoder, &sources.BasicLatin1, basicCharsets)},
-		{"header", func(v strictyaml.Value) { headers = v; d.names(&sources.Headers, validCredentialHeader)(v) }},
-		{"query", d.names(&sources.Query.Credential, validParameter)},
-		{"cookie", d.Checked(&sources.Cookie, validCookie)},
-		{"websocket_protocol", d.Checked(&sources.Protocol, validProtocol)},
-		{"reserved_query", d.List(&sources.Query.Reserved, validParameter)},
+		{"header", func(v strictyaml.Value) { headers = v; d.names(&sources.Headers, grammar.CredentialHeader)(v) }},
+		{"query", d.names(&sources.Query.Credential, grammar.QueryParameter)},
+		{"cookie", d.Checked(&sources.Cookie, grammar.Cookie)},
+		{"websocket_protocol", d.Checked(&sources.Protocol, grammar.SubprotocolPrefix)},
+		{"reserved_query", d.List(&sources.Query.Reserved, grammar.QueryParameter)},
 	}...))
 	for i, name := range sources.Headers {
 		sources.Headers[i] = chars.LowerASCII(name)
@@ -142,7 +142,7 @@ const maxIdentityHeaders = 64
 
 // identityHeader adds one header, if the set is still valid with it.
 func (d *decoder) identityHeader(v strictyaml.Value, cfg *Config, name string, f authz.IdentityAttribute) {
-	if slices.Contains(connectionHeaders, chars.LowerASCII(name)) {
+	if slices.Contains(grammar.ConnectionHeaders, chars.LowerASCII(name)) {
 		d.Report(v.Line, "identity_headers: %s steers the connection and can't carry an identity", name)
 		return
 	}
@@ -153,11 +153,6 @@ func (d *decoder) identityHeader(v strictyaml.Value, cfg *Config, name string, f
 	}
 }
 
-// connectionHeaders are those that proxies interpret themselves.
-var connectionHeaders = []string{
-	"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
-}
-
 func validPrefix(prefix string) error { return apikey.ValidatePrefix(prefix) }
 
 func validBasicUsername(name string) error {
@@ -165,102 +160,4 @@ func validBasicUsername(name string) error {
 		return errors.New(`a username is 1 to 255 bytes without a colon; "*" is any user name, and none`)
 	}
 	return nil
-}
-
-// proofSchemes are schemes of Authorization whose credentials are more than a
-// secret by itself: signatures, proofs, exchanges of several messages.
-var proofSchemes = []string{"aws4-hmac-sha256", "digest", "dpop", "gnap", "hawk", "hoba", "mutual", "negotiate", "ntlm", "oauth", "scram-sha-1", "scram-sha-256", "signature"}
-
-// validTokenScheme accepts schemes that carry a key or a token, and nothing for
-// a value without a scheme.
-func validTokenScheme(name string) error {
-	lower := chars.LowerASCII(name)
-	switch {
-	case name == "":
-		return nil
-	case lower == "bearer" || lower == "basic":
-		return fmt.Errorf("%s is a key of its own: credentials.%s", name, lower)
-	case slices.Contains(proofSchemes, lower):
-		return fmt.Errorf("%s carries a signature or a proof, which is not checked here; a scheme that carries only a key or a token can stand here", name)
-	case strings.HasSuffix(name, ":") || strings.Contains(name, " "):
-		return fmt.Errorf("this is not a scheme; want a word, as Token is in `Authorization: Token …`")
-	case !isWord(name, tokenMarks) || len(name) > 32:
-		return errors.New("a scheme is 1 to 32 characters of a token (RFC 9110 section 5.6.2)")
-	}
-	return nil
-}
-
-// tokenMarks are the characters of a token (RFC 9110 section 5.6.2) that are
-// neither letters nor digits.
-const tokenMarks = "!#$%&'*+-.^_`|~"
-
-func validCredentialHeader(name string) error {
-	lower := chars.LowerASCII(name)
-	switch {
-	case name == "":
-		return errors.New("a header needs a name")
-	case !isWord(name, tokenMarks):
-		return errors.New("this is not a header name")
-	case lower == "authorization":
-		return errors.New("the header Authorization is read for credentials.bearer, credentials.basic and credentials.schemes; `schemes: [\"\"]` is for a key without a scheme")
-	case lower == "cookie":
-		return errors.New("a cookie is named by credentials.cookie")
-	case lower == "sec-websocket-protocol":
-		return errors.New("a subprotocol that carries a credential is named by credentials.websocket_protocol")
-	case slices.Contains(connectionHeaders, lower):
-		return errors.New("this header has a meaning of its own and can't carry a key")
-	case strings.Contains(name, "_"):
-		return fmt.Errorf("proxies drop or refuse headers with an underscore, and upstreams can't tell %s from %s; have the proxy rename it to %[2]s (docs/proxies.md: A header with an underscore)", name, strings.ReplaceAll(name, "_", "-"))
-	}
-	return nil
-}
-
-func validCookie(name string) error {
-	if name != "" && !isWord(name, tokenMarks) {
-		return errors.New("this is not a cookie name")
-	}
-	return nil
-}
-
-// validParameter accepts names that have only one encoding: if a client could
-// encode the name differently, the proxy could not remove the parameter.
-func validParameter(name string) error {
-	switch {
-	case name == "":
-		return errors.New("a query parameter needs a name")
-	case strings.HasPrefix(name, "?") || strings.HasPrefix(name, "&") || strings.HasSuffix(name, "="):
-		return fmt.Errorf("want the parameter's name alone: %s", strings.Trim(name, "?&="))
-	case !isWord(name, "-._~"):
-		return errors.New("a query parameter's name is of letters, digits and - . _ ~")
-	}
-	return nil
-}
-
-// validProtocol accepts what a subprotocol can begin with (RFC 6455 section
-// 4.1). It ends with a mark, so that no other subprotocol begins so by chance.
-func validProtocol(prefix string) error {
-	switch {
-	case prefix == "":
-		return nil
-	case strings.ContainsAny(prefix, ", "):
-		return errors.New("want what one subprotocol begins with, as openai-insecure-api-key.; not a list")
-	case !isWord(prefix, tokenMarks) || len(prefix) > 255:
-		return errors.New("a subprotocol is 1 to 255 characters of a token (RFC 9110 section 5.6.2)")
-	case isWord(prefix[len(prefix)-1:], ""):
-		return fmt.Errorf("want what the subprotocol has before the key, with the mark at its end; do you mean %q?", prefix+".")
-	}
-	return nil
-}
-
-// isWord reports whether s consists of ASCII letters, digits and the other
-// characters given.
-func isWord(s, others string) bool {
-	for i := range len(s) {
-		c := s[i]
-		letter := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !letter && strings.IndexByte(others, c) < 0 {
-			return false
-		}
-	}
-	return s != ""
 }

@@ -8,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/authz/urlpath"
+	"keyward/config/grammar"
 	"keyward/config/strictyaml"
 	"keyward/policy"
 )
@@ -174,7 +175,7 @@ func validRouteName(name string) error {
 // 9.1), and a route for "get" would never match.
 func validMethod(method string) error {
 	switch upper := strings.ToUpper(method); {
-	case !isWord(method, "-_"):
+	case !grammar.IsWord(method, "-_"):
 		return fmt.Errorf("%q is not an HTTP method", method)
 	case upper != method:
 		return fmt.Errorf("methods are in upper case: %s", upper)

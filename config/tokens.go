@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/config/grammar"
 	"keyward/config/strictyaml"
 )
 
@@ -24,22 +25,21 @@ type JWT struct {
 	// discovery.
 	JWKSURL, JWKSFile, HMACSecretFile string
 
-	SubjectClaim, ScopeClaim string
-	Leeway, MaxLifetime      time.Duration
-	Users                    bool // subjects are users of the users file
+	// Names of claims, dotted paths or JSON pointers.
+	SubjectClaim, AudienceClaim string
+	ScopeClaims                 []string // the scopes of all of them are granted
+	Claims                      []ClaimValues
+
+	Leeway, MaxLifetime time.Duration
+	Users               bool // subjects are users of the users file
+
+	Types         []string // values of typ that are accepted too
+	RequireKid    bool     // a token names its key, if several fit
+	RequireExp    bool
+	MaxTokenBytes int
 
 	// Keyward is an issuer that is another Keyward's, with the same users and clients.
 	Keyward bool
-}
-
-// Introspection configures a server that is queried about opaque tokens (RFC
-// 7662).
-type Introspection struct {
-	Name                       string
-	URL                        string
-	Audiences                  []string // one of them must be in aud; empty: aud is not checked
-	ClientID, ClientSecretFile string
-	CacheTTL, Timeout          time.Duration
 }
 
 // UsesDiscovery reports whether the keys are found by OIDC discovery.
@@ -63,9 +63,12 @@ func (d *decoder) tokens(v strictyaml.Value, cfg *Config) {
 		if !ok {
 			return
 		}
-		d.checkUnique(element, lines, "name", t.Name)
-		d.checkUnique(element, lines, "issuer", t.Issuer)
+		d.checkUnique(element, lines, "name", t.Name, "")
+		d.checkUnique(element, lines, "issuer", t.Issuer, "; one entry can have several audiences, and several scope claims: scope_claim: [scp, roles]")
 		cfg.JWT = append(cfg.JWT, t)
+		if t.MaxTokenBytes > defaultTokenBytes {
+			cfg.Sources.MaxBytes = max(cfg.Sources.MaxBytes, t.MaxTokenBytes)
+		}
 	})
 	if len(cfg.JWT) > maxIssuers {
 		d.Report(v.Line, "%s: more than %d issuers", v.Name, maxIssuers)
@@ -73,11 +76,11 @@ func (d *decoder) tokens(v strictyaml.Value, cfg *Config) {
 }
 
 // checkUnique reports a second element with the same name or issuer, which
-// would make tokens and metrics ambiguous.
-func (d *decoder) checkUnique(v strictyaml.Value, lines map[string]int, what, text string) {
+// would make tokens and metrics ambiguous. The hint says what to do instead.
+func (d *decoder) checkUnique(v strictyaml.Value, lines map[string]int, what, text, hint string) {
 	id := what + " " + text
 	if first, taken := lines[id]; taken {
-		d.Report(v.Line, "%s: the %s is that of line %d already", v.Name, what, first)
+		d.Report(v.Line, "%s: the %s is that of line %d already%s", v.Name, what, first, hint)
 		return
 	}
 	lines[id] = v.Line
@@ -87,8 +90,8 @@ func (d *decoder) checkUnique(v strictyaml.Value, lines map[string]int, what, te
 // false.
 func (d *decoder) issuer(v strictyaml.Value, cfg *Config) (JWT, bool) {
 	t := JWT{
-		Name: "jwt", AuthMethod: authz.AuthMethodJWT, Algorithms: []string{"RS256"}, SubjectClaim: "sub", ScopeClaim: "scope",
-		Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour,
+		Name: "jwt", AuthMethod: authz.AuthMethodJWT, Algorithms: []string{"RS256"}, SubjectClaim: "sub", AudienceClaim: "aud", ScopeClaims: []string{"scope"},
+		Leeway: 30 * time.Second, MaxLifetime: 24 * time.Hour, RequireKid: true, RequireExp: true, MaxTokenBytes: defaultTokenBytes,
 	}
 	before := d.Count()
 	kinds := authMethodsByName(func(m authz.AuthMethodInfo) bool {
@@ -103,21 +106,36 @@ func (d *decoder) issuer(v strictyaml.Value, cfg *Config) (JWT, bool) {
 		{"jwks_url", d.Checked(&t.JWKSURL, validOptionalURL)},
 		{"jwks_file", d.filename(&t.JWKSFile)},
 		{"hmac_secret_file", d.filename(&t.HMACSecretFile)},
-		{"subject_claim", d.Checked(&t.SubjectClaim, validClaimText)},
-		{"scope_claim", d.Checked(&t.ScopeClaim, validClaimText)},
+		{"subject_claim", d.Checked(&t.SubjectClaim, validClaimPath)},
+		{"scope_claim", func(v strictyaml.Value) { d.scopeClaims(v, &t.ScopeClaims) }},
+		{"audience_claim", d.Checked(&t.AudienceClaim, validClaimPath)},
+		{"claims", func(v strictyaml.Value) { d.claimValues(v, &t.Claims) }},
 		{"leeway", func(v strictyaml.Value) { d.atMost(&t.Leeway, 5*time.Minute)(v) }},
 		{"max_lifetime", d.Duration(&t.MaxLifetime, false)},
 		{"users", d.Boolean(&t.Users)},
+		{"types", func(v strictyaml.Value) { d.tokenTypes(v, &t.Types) }},
+		{"require_kid", d.Boolean(&t.RequireKid)},
+		{"require_exp", d.Boolean(&t.RequireExp)},
+		{"max_token_bytes", d.Number(&t.MaxTokenBytes, minTokenBytes, maxTokenBytes)},
 		{"keyward", d.Boolean(&t.Keyward)},
 	})
 	if d.Count() > before {
 		return t, false
 	}
+	d.completeIssuer(v, &t, cfg)
+	return t, d.Count() == before
+}
+
+// completeIssuer checks what the settings of an issuer need of each other.
+func (d *decoder) completeIssuer(v strictyaml.Value, t *JWT, cfg *Config) {
 	if t.Keyward {
 		t.AuthMethod, t.Users, t.Algorithms = authz.AuthMethodOAuth, true, IssuerAlgorithms()
 	}
-	for _, problem := range t.problems(cfg) {
+	for _, problem := range append(t.problems(cfg), t.laxProblems()...) {
 		d.Report(v.Line, "%s: %s", v.Name, problem)
+	}
+	for _, warning := range t.laxWarnings() {
+		d.Warn(v.Line, "%s: %s", v.Name, warning)
 	}
 	if len(t.Audiences) == 0 && t.HMACSecretFile == "" { // other APIs' access tokens, and ID tokens
 		d.Warn(v.Line, "%s: no audiences: tokens that were made for others are accepted too", v.Name)
@@ -126,7 +144,6 @@ func (d *decoder) issuer(v strictyaml.Value, cfg *Config) (JWT, bool) {
 	if t.UsesDiscovery() {
 		d.warnPlainHTTP(v, t.Issuer)
 	}
-	return t, d.Count() == before
 }
 
 // problems returns what is wrong with an issuer, considering all its fields.
@@ -157,44 +174,6 @@ func (t *JWT) problems(cfg *Config) (all []string) {
 	reportIf(t.AuthMethod == authz.AuthMethodOAuth && len(t.Audiences) == 0, "kind oauth needs audiences (RFC 9068 section 4)")
 	reportIf(t.Users && !t.Keyward && cfg.Users.File == "", "users: true needs a users file; users.file names none")
 	return all
-}
-
-// introspection reads the list of servers.
-func (d *decoder) introspection(v strictyaml.Value, cfg *Config) {
-	lines := map[string]int{}
-	d.Each(v, func(element strictyaml.Value) {
-		i := Introspection{Name: "oauth", CacheTTL: 30 * time.Second, Timeout: 150 * time.Millisecond}
-		before := d.Count()
-		var kind authz.AuthMethod
-		d.Mapping(element, strictyaml.Fields{
-			{"name", d.Checked(&i.Name, validSourceName)},
-			{"kind", strictyaml.Choice(d.Decoder, &kind, map[string]authz.AuthMethod{authz.AuthMethodOAuth.String(): authz.AuthMethodOAuth})},
-			{"url", d.Checked(&i.URL, validURL)},
-			{"audiences", d.List(&i.Audiences, validClaimText)},
-			{"client_id", d.Text(&i.ClientID)},
-			{"client_secret_file", d.filename(&i.ClientSecretFile)},
-			{"cache_ttl", d.Duration(&i.CacheTTL, false)},
-			{"timeout", d.atMost(&i.Timeout, 10*time.Second)},
-		})
-		if d.Count() > before {
-			return
-		}
-		switch {
-		case i.URL == "":
-			d.Report(element.Line, "%s: a url is needed", element.Name)
-		case (i.ClientID == "") != (i.ClientSecretFile == ""):
-			d.Report(element.Line, "%s: client_id and client_secret_file go together", element.Name)
-		}
-		if i.Timeout >= 250*time.Millisecond {
-			d.Warn(element.Line, "%s: a timeout of %s is not less than the 0.25 s that Envoy waits as envoy.yaml has it", element.Name, i.Timeout)
-		}
-		d.warnPlainHTTP(element, i.URL)
-		d.checkUnique(element, lines, "name", i.Name)
-		cfg.Introspection = append(cfg.Introspection, i)
-	})
-	if len(cfg.Introspection) > maxIssuers {
-		d.Report(v.Line, "%s: more than %d servers", v.Name, maxIssuers)
-	}
 }
 
 // warnPlainHTTP warns about a URL whose responses an attacker on the network
@@ -233,7 +212,7 @@ func validAlgorithm(name string) error {
 
 // validSourceName accepts names that are readable as a metric's label.
 func validSourceName(name string) error {
-	if !isWord(name, "-._") || len(name) > 64 {
+	if !grammar.IsWord(name, "-._") || len(name) > 64 {
 		return errors.New("a name is 1 to 64 letters, digits and - . _")
 	}
 	return nil

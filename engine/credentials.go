@@ -116,8 +116,9 @@ func (s *Snapshot) tokens(v *verifierEntry) error {
 		t := &s.cfg.JWT[i]
 		cfg.Issuers = append(cfg.Issuers, verifier.JWTIssuer{
 			Name: t.Name, AuthMethod: t.AuthMethod, Issuer: t.Issuer, Audiences: t.Audiences, Algorithms: t.Algorithms,
-			Keys: s.keySources[keySourceIDOf(t)], SubjectClaim: t.SubjectClaim, ScopeClaim: t.ScopeClaim,
+			Keys: s.keySources[keySourceIDOf(t)], SubjectClaim: t.SubjectClaim, ScopeClaims: t.ScopeClaims, AudienceClaim: t.AudienceClaim, Claims: claimConditions(t.Claims),
 			Leeway: t.Leeway, MaxLifetime: t.MaxLifetime, Users: t.Users, Own: t.Keyward,
+			Types: t.Types, OptionalKid: !t.RequireKid, OptionalExp: !t.RequireExp, MaxBytes: t.MaxTokenBytes,
 		})
 	}
 	if clients := s.stores.clientRecords(); clients != nil {
@@ -128,6 +129,14 @@ func (s *Snapshot) tokens(v *verifierEntry) error {
 	}
 	v.Verifier, err = verifier.NewJWT(cfg)
 	return err
+}
+
+func claimConditions(claims []config.ClaimValues) []verifier.ClaimConditions {
+	conditions := make([]verifier.ClaimConditions, len(claims))
+	for i, c := range claims {
+		conditions[i] = verifier.ClaimConditions(c)
+	}
+	return conditions
 }
 
 // introspectionRules are what introspection is built from. A changed secret in the

@@ -210,20 +210,20 @@ func load[R any](feed store.Feed[R], into interface {
 	return errors.Join(into.Ready(), follower.Close())
 }
 
-// keySet checks that a JWKS has what the issuers that name it need.
+// keySet checks that a file of keys has what the issuers that name it need.
 func (c *check) keySet(file config.File) error {
 	text, err := os.ReadFile(file.Path)
 	if err != nil {
 		return err
 	}
-	set, err := jwks.Parse(text)
+	set, err := jwks.ParseFile(text)
 	if err != nil {
 		return err
 	}
 	for _, ignored := range set.Ignored() {
 		c.warn(file, "left out: %s", ignored)
 	}
-	return c.serves(set, func(t *config.JWT) bool { return t.JWKSFile == file.Path }, false)
+	return c.serves(file, set, func(t *config.JWT) bool { return t.JWKSFile == file.Path }, false)
 }
 
 // secret checks that an HMAC secret suits the algorithms that use it.
@@ -236,11 +236,11 @@ func (c *check) secret(file config.File) error {
 	if err != nil {
 		return err
 	}
-	return c.serves(set, func(t *config.JWT) bool { return t.HMACSecretFile == file.Path }, true)
+	return c.serves(file, set, func(t *config.JWT) bool { return t.HMACSecretFile == file.Path }, true)
 }
 
 // serves looks for a key for each algorithm (all), or for at least one of them.
-func (c *check) serves(set *jwks.Set, named func(*config.JWT) bool, all bool) error {
+func (c *check) serves(file config.File, set *jwks.Set, named func(*config.JWT) bool, all bool) error {
 	for i := range c.cfg.JWT {
 		t := &c.cfg.JWT[i]
 		if !named(t) {
@@ -248,7 +248,12 @@ func (c *check) serves(set *jwks.Set, named func(*config.JWT) bool, all bool) er
 		}
 		var without []string
 		for _, algorithm := range t.Algorithms {
-			if _, err := set.Find("", false, algorithm); errors.Is(err, jwks.ErrNoKey) {
+			// Only keys that have no ids fit a token with an id that is not known.
+			_, err := set.Find(jwks.Query{ID: "any", HasID: true, Algorithm: algorithm})
+			if errors.Is(err, jwks.ErrManyKeys) && t.RequireKid {
+				c.warn(file, "several keys fit %s and have no kid, so issuer %s's tokens with that algorithm are refused; set require_kid: false to try each key", algorithm, t.Name)
+			}
+			if _, err := set.Find(jwks.Query{Algorithm: algorithm}); errors.Is(err, jwks.ErrNoKey) {
 				without = append(without, algorithm)
 			}
 		}

@@ -97,6 +97,60 @@ func TestIssuerKeys(t *testing.T) {
 	}
 }
 
+// TestPEMKeys: a file of an issuer's keys may have public keys in PEM, but no
+// private key. Several keys for one algorithm need require_kid: false.
+func TestPEMKeys(t *testing.T) {
+	encode := func(label string, der []byte, err error) string {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der}))
+	}
+	public := func() (string, *ecdsa.PrivateKey) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+		return encode("PUBLIC KEY", der, err), key
+	}
+	one, key := public()
+	two, _ := public()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	private := encode("PRIVATE KEY", der, err)
+	for why, c := range map[string]struct {
+		text, algorithm string
+		requireKid      bool
+		problem         string
+		warning         string
+	}{
+		"one key":                     {one, "ES256", true, "", ""},
+		"one key, kid optional":       {one, "ES256", false, "", ""},
+		"a key of another algorithm":  {one, "RS256", true, "no key in it can be used with RS256", ""},
+		"two keys":                    {one + two, "ES256", true, "", "set require_kid: false"},
+		"two keys, kid optional":      {one + two, "ES256", false, "", ""},
+		"a private key":               {private, "ES256", true, "it has a private key", ""},
+		"a private key behind public": {one + private, "ES256", false, "it has a private key", ""},
+		"a block that is damaged":     {one[:100], "ES256", true, "damaged", ""},
+	} {
+		path := filepath.Join(t.TempDir(), "issuer.pem")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		checked := &check{cfg: &config.Config{JWT: []config.JWT{{Name: "idp", Algorithms: []string{c.algorithm}, JWKSFile: path, RequireKid: c.requireKid}}}}
+		err := checked.file(config.File{Key: "jwt.jwks_file", Path: path})
+		if (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
+			t.Errorf("%s: %v", why, err)
+		}
+		if text := checked.warnings.Error(); (text == "") != (c.warning == "") || !strings.Contains(text, c.warning) {
+			t.Errorf("%s: warnings %q", why, text)
+		}
+		if err != nil && strings.Contains(err.Error(), "MI") {
+			t.Errorf("%s: the content is in the message: %v", why, err)
+		}
+	}
+}
+
 // writeCertificate writes a certificate and its key.
 func writeCertificate(t *testing.T) config.KeyPair {
 	t.Helper()

@@ -14,16 +14,16 @@ import (
 // that no other name looks the same as: people compare names by eye.
 
 // ValidUserName reports whether name can be a user's in a file: 1 to 255 bytes
-// of UTF-8 without control characters and without the colon, which ends the
-// name in Basic credentials. A new user's name must be more: [CheckUserName].
+// of UTF-8 without control characters. A new user's name must be more:
+// [CheckUserName].
 func ValidUserName(name string) bool {
-	return name != "" && jsonline.ValidText([]byte(name)) && !strings.Contains(name, ":")
+	return name != "" && jsonline.ValidText([]byte(name))
 }
 
 // CheckUserName returns why no user can be made with the name; the error is ErrInvalid.
 func CheckUserName(name string) error {
 	if !ValidUserName(name) {
-		return fmt.Errorf("%w: a user's name must be 1 to %d bytes of UTF-8 without control characters and ':'", ErrInvalid, jsonline.MaxText)
+		return fmt.Errorf("%w: a user's name must be 1 to %d bytes of UTF-8 without control characters", ErrInvalid, jsonline.MaxText)
 	}
 	return checkKeysUser(name)
 }
@@ -37,8 +37,8 @@ func ReservedUserName(name string) bool {
 // checkKeysUser is CheckUserName for the name of a user that a key acts for,
 // which need not be in a users file.
 func checkKeysUser(name string) error {
-	if ReservedUserName(name) {
-		return fmt.Errorf("%w: a user's name must not begin with k_ or c_: upstreams take those for the ids of keys and clients", ErrInvalid)
+	if ReservedUserName(name) || strings.HasPrefix(name, "cli:") { // cli:USER@HOST is a command in the audit log
+		return fmt.Errorf("%w: a user's name must not begin with k_, c_ or cli: because keys, clients and commands are called so", ErrInvalid)
 	}
 	return checkName("user's name", name)
 }

@@ -35,7 +35,12 @@ func TestNewNames(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"", "a:b", "k_8ENbdXlcXqgH", "k_", "c_x"} {
+	for _, name := range []string{"repo:octo-org/octo-repo:ref:refs/heads/main", "system:serviceaccount:shop:web", ":"} {
+		if err := CheckUserName(name); err != nil {
+			t.Errorf("a user %q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"", "k_8ENbdXlcXqgH", "k_", "c_x", "k_a:b", "cli:root@host"} {
 		if err := CheckUserName(name); !errors.Is(err, ErrInvalid) {
 			t.Errorf("a user %q: %v", name, err)
 		}

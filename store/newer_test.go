@@ -141,7 +141,7 @@ func TestNewerUserLines(t *testing.T) {
 	}
 	for name, line := range map[string]string{
 		"no name":  `{"must":["x"],"created":"2026-01-01T00:00:00Z","at":"2026-01-02T00:00:00Z"}`,
-		"bad name": `{"must":["x"],"name":"a:b"}`,
+		"bad name": `{"must":["x"],"name":"a\u0000b"}`,
 		"bad must": `{"must":[null],"name":"alice"}`,
 	} {
 		var d UserDecoder

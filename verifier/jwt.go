@@ -20,11 +20,11 @@ import (
 
 // KeySource provides the verification keys of one issuer.
 type KeySource interface {
-	// Find returns the key that the id and the algorithm name. jwks.ErrNoKey
-	// and jwks.ErrManyKeys mean that the issuer has no such key; any other
-	// error means that this is not known. Find may wait for one refresh, until
-	// ctx ends or for a time well below Envoy's timeout.
-	Find(ctx context.Context, kid string, hasKid bool, algorithm string, now time.Time) (*jwks.Key, error)
+	// Find returns the key that a token names, or the few that may be tried.
+	// jwks.ErrNoKey and jwks.ErrManyKeys mean that the issuer has no such key;
+	// any other error means that this is not known. Find may wait for one
+	// refresh, until ctx ends or for a time well below Envoy's timeout.
+	Find(ctx context.Context, q jwks.Query, now time.Time) ([]*jwks.Key, error)
 	// Contains reports whether a key found earlier is still one of the
 	// issuer's. It costs a few atomic loads.
 	Contains(*jwks.Key) bool
@@ -64,8 +64,10 @@ type CachedToken struct{ *jwtToken }
 type JWT struct {
 	cfg     JWTConfig
 	issuers map[string]*jwtIssuer // by iss
+	longest int                   // how many bytes a token of any issuer may have
 
-	wantIssuer string // Cause.Want for iss
+	sorted     []string // the keys of issuers
+	wantIssuer string   // Cause.Want for iss
 }
 
 // NewJWT returns a verifier of the given parts.
@@ -87,8 +89,10 @@ func NewJWT(cfg JWTConfig) (*JWT, error) {
 			return nil, fmt.Errorf("verifier: token issuer %q: there are no clients", c.Name)
 		}
 		j.issuers[c.Issuer] = issuer
+		j.longest = max(j.longest, issuer.MaxBytes)
 	}
-	j.wantIssuer = oneOf(slices.Sorted(maps.Keys(j.issuers))) + " (issuer)"
+	j.sorted = slices.Sorted(maps.Keys(j.issuers))
+	j.wantIssuer = oneOf(j.sorted) + " (issuer)"
 	return j, nil
 }
 
@@ -99,8 +103,8 @@ func (j *JWT) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*
 	if !c.Scheme.CarriesToken() || strings.Count(text, ".") != 2 {
 		return nil, authz.ErrNotMine
 	}
-	if len(text) > maxJWT {
-		return nil, invalid(causeForm)
+	if len(text) > j.longest {
+		return nil, invalid(causeLength(j.longest))
 	}
 	token, err := j.cached(ctx, c, text, now)
 	if err != nil {
@@ -157,6 +161,9 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 		return nil, invalid(cause)
 	}
 	issuer, cause := j.issuerOf(signed.claims)
+	if cause == nil && len(text) > issuer.MaxBytes {
+		cause = causeLength(issuer.MaxBytes)
+	}
 	if cause == nil {
 		cause = issuer.accepts(&signed.header)
 	}
@@ -166,13 +173,13 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 	if cause != nil {
 		return nil, invalid(cause)
 	}
-	key, err := issuer.findKey(ctx, &signed.header, now)
+	keys, err := issuer.findKeys(ctx, &signed.header, now)
 	if err != nil {
 		return nil, err
 	}
 	var token *jwtToken
-	refused := j.cfg.Gate.Do(ctx, clientOf(c.Client.Address()), func() bool {
-		token, err = j.examine(issuer, &signed, key, now)
+	refused := j.cfg.Gate.Do(ctx, clientOf(c.Client.Address()), len(keys), func() bool {
+		token, err = j.examine(issuer, &signed, keys, now)
 		_, bad := errors.AsType[*authz.CredentialError](err)
 		return !bad // what cannot be looked up is not the client's fault
 	})
@@ -189,9 +196,10 @@ func (j *JWT) verify(ctx context.Context, c *authz.Credential, text string, now 
 // examine verifies the signature, then the claims. A token is reported as
 // expired only if it is otherwise genuine. It does not look up whether an
 // expired token is revoked, since the entry may have been removed.
-func (j *JWT) examine(issuer *jwtIssuer, signed *signedToken, key *jwks.Key, now time.Time) (*jwtToken, error) {
-	if !issuer.verifySignature(signed, key) {
-		return nil, invalid(&Cause{RuleSignature, "one made by the key that the header names", "another one"})
+func (j *JWT) examine(issuer *jwtIssuer, signed *signedToken, keys []*jwks.Key, now time.Time) (*jwtToken, error) {
+	key := issuer.verifySignature(signed, keys)
+	if key == nil {
+		return nil, invalid(causeSignature(len(keys)))
 	}
 	members, cause := signed.strict()
 	if cause != nil {
@@ -218,5 +226,5 @@ func (j *JWT) issuerOf(members map[string]any) (*jwtIssuer, *Cause) {
 	if issuer := j.issuers[iss]; issuer != nil {
 		return issuer, nil
 	}
-	return nil, &Cause{RuleIss, j.wantIssuer, jsonType(members, "iss")}
+	return nil, &Cause{RuleIss, j.wantIssuer, jsonType(members, "iss") + j.nearIssuer(iss)}
 }

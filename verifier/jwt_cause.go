@@ -14,25 +14,26 @@ type Rule string
 
 // The rules, in the order in which they are checked.
 const (
-	RuleForm      Rule = "form"      // three segments of base64url, of bounded length
+	RuleForm      Rule = "form"      // three segments of base64url, at most max_token_bytes
 	RuleHeader    Rule = "header"    // strict JSON
 	RuleCrit      Rule = "crit"      // absent: no extensions (RFC 7515 section 4.1.11)
 	RuleZip       Rule = "zip"       // absent: no compression
 	RuleB64       Rule = "b64"       // not false: the payload is base64url
 	RuleCty       Rule = "cty"       // not a token: the payload is the claims
 	RuleAlg       Rule = "alg"       // one of the issuer's algorithms
-	RuleTyp       Rule = "typ"       // a JWT, or an access token
+	RuleTyp       Rule = "typ"       // a JWT, an access token, or one of types
 	RuleKid       Rule = "kid"       // names one of the issuer's keys
 	RulePayload   Rule = "payload"   // strict JSON
 	RuleIss       Rule = "iss"       // one of the configured issuers; a text, if a server names it
-	RuleExp       Rule = "exp"       // present, a time, and within max_lifetime
+	RuleExp       Rule = "exp"       // a time within max_lifetime; present, unless require_exp is false
 	RuleNbf       Rule = "nbf"       // a time that is not in the future
 	RuleIat       Rule = "iat"       // a time that is not in the future
 	RuleAud       Rule = "aud"       // names one of the audiences
+	RuleClaims    Rule = "claims"    // a claim with one of the values that the operator requires
 	RuleSubject   Rule = "subject"   // names a user, or the token has a client_id
-	RuleJti       Rule = "jti"       // a text
-	RuleSid       Rule = "sid"       // a text
-	RuleClientID  Rule = "client_id" // a text
+	RuleJti       Rule = "jti"       // a name: claims.Name
+	RuleSid       Rule = "sid"       // a name
+	RuleClientID  Rule = "client_id" // a name
 	RuleRequired  Rule = "required"  // all claims of RFC 9068 are present
 	RuleSubKind   Rule = "sub_kind"  // a user, in a token of Keyward's own issuer
 	RuleGen       Rule = "gen"       // a whole number, in a token of Keyward's own issuer
@@ -46,7 +47,7 @@ const (
 // Rules returns all rules.
 func Rules() []Rule {
 	return []Rule{RuleForm, RuleHeader, RuleCrit, RuleZip, RuleB64, RuleCty, RuleAlg, RuleTyp, RuleKid, RulePayload, RuleIss, RuleExp, RuleNbf, RuleIat,
-		RuleAud, RuleSubject, RuleJti, RuleSid, RuleClientID, RuleRequired, RuleSubKind, RuleGen, RuleCnf, RuleSignature, RuleScope, RuleUse, RuleActive}
+		RuleAud, RuleClaims, RuleSubject, RuleJti, RuleSid, RuleClientID, RuleRequired, RuleSubKind, RuleGen, RuleCnf, RuleSignature, RuleScope, RuleUse, RuleActive}
 }
 
 // Cause explains an invalid_token, for the log and for `keyward check`: the
@@ -71,11 +72,28 @@ func invalid(c *Cause) *authz.CredentialError {
 	return &authz.CredentialError{Reason: authz.InvalidToken, Cause: c}
 }
 
+// causeLength is that of a token that is too long.
+func causeLength(limit int) *Cause {
+	return &Cause{RuleForm, fmt.Sprintf("at most %d bytes (max_token_bytes)", limit), "more"}
+}
+
+// causeSignature is that of a signature that none of the keys made.
+func causeSignature(keys int) *Cause {
+	if keys > 1 {
+		return &Cause{RuleSignature, fmt.Sprintf("one made by one of the %d keys that were tried", keys), "another one"}
+	}
+	return &Cause{RuleSignature, "one made by the key that the header names", "another one"}
+}
+
 // jsonType returns the JSON type of a member that package strictjson has
 // parsed.
 func jsonType(members map[string]any, name string) string {
-	v, there := members[name]
-	if !there {
+	v, present := members[name]
+	return typeOf(v, present)
+}
+
+func typeOf(v any, present bool) string {
+	if !present {
 		return "none"
 	}
 	return jsonTypeOf(v)

@@ -1,13 +1,13 @@
 package verifier
 
 import (
+	"encoding/json"
 	"slices"
-	"strings"
 	"time"
 
 	"keyward/authz"
-	"keyward/chars"
 	"keyward/store"
+	"keyward/verifier/claims"
 	"keyward/verifier/strictjson"
 )
 
@@ -18,7 +18,7 @@ type jwtClaims struct {
 	jti, sid            string // "": not given
 	scopes              authz.Scopes
 	hasScopes           bool
-	expires             time.Time // whole seconds
+	expires             time.Time // whole seconds; zero: never
 	notBefore, issuedAt time.Time // zero: not given
 	own                 ownClaims
 }
@@ -38,19 +38,33 @@ func (i *jwtIssuer) checkClaims(members map[string]any, c *jwtClaims, now time.T
 	if cause := i.readTimes(c, members, now); cause != nil {
 		return cause
 	}
-	if !i.isAudience(members) {
-		return &Cause{RuleAud, i.wantAudience, jsonType(members, "aud")}
+	if aud, present := i.audience.Lookup(members); !i.isAudience(aud, present) {
+		return &Cause{RuleAud, i.wantAudience, typeOf(aud, present)}
 	}
-	if !optionalText(members, "sub", new(string)) {
-		return &Cause{RuleSubject, wantText + " in sub", jsonType(members, "sub")}
+	for n := range i.conditions {
+		if v, present, holds := i.conditions[n].Satisfied(members); !holds {
+			return &Cause{RuleClaims, i.wantConditions[n], typeOf(v, present)}
+		}
 	}
-	if !optionalText(members, "jti", &c.jti) {
-		return &Cause{RuleJti, wantText + ", or none", jsonType(members, "jti")}
+	if !i.isSub(members) {
+		return &Cause{RuleSubject, claims.WantName + ", in sub", jsonType(members, "sub")}
 	}
-	if !optionalText(members, "sid", &c.sid) {
-		return &Cause{RuleSid, wantText + ", or none", jsonType(members, "sid")}
+	if !claims.OptionalName(members, "jti", &c.jti) {
+		return &Cause{RuleJti, claims.WantName + ", or none", jsonType(members, "jti")}
+	}
+	if !claims.OptionalName(members, "sid", &c.sid) {
+		return &Cause{RuleSid, claims.WantName + ", or none", jsonType(members, "sid")}
 	}
 	return nil
+}
+
+// isSub reports whether sub is absent or a name. Another number is allowed too
+// if another claim is the subject.
+func (i *jwtIssuer) isSub(members map[string]any) bool {
+	if _, isNumber := members["sub"].(json.Number); isNumber && !i.subject.Is("sub") {
+		return true
+	}
+	return claims.OptionalName(members, "sub", new(string))
 }
 
 var (
@@ -58,6 +72,7 @@ var (
 	causeReserved          = &Cause{RuleSubject, "a subject that does not begin with k_ or c_, as Keyward's own ids do", "one that does"}
 )
 
+// wantText is what the names in an introspection response must be.
 const wantText = "a plain text of 1 to 255 bytes"
 
 // read returns the claims that are needed, and checks all of them except the
@@ -75,14 +90,33 @@ func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, *Cau
 	if cause := i.readSubject(&c, members); cause != nil {
 		return jwtClaims{}, cause
 	}
-	var scope any
-	if scope, c.hasScopes = i.scope.lookup(members); c.hasScopes {
-		var ok bool
-		if c.scopes, ok = parseScopeClaim(scope); !ok {
-			return jwtClaims{}, &Cause{RuleScope, "scopes (RFC 6749 section 3.3) in a text or a list in " + i.scope.name, jsonTypeOf(scope)}
-		}
+	if cause := i.readScopes(&c, members); cause != nil {
+		return jwtClaims{}, cause
 	}
 	return c, nil
+}
+
+// readScopes reads the scopes of all scope claims. scope is defined (RFC 8693
+// section 4.2), and must have scopes only. The others may have the names of
+// roles and groups beside them.
+func (i *jwtIssuer) readScopes(c *jwtClaims, members map[string]any) *Cause {
+	var granted []string
+	for _, path := range i.scopes {
+		v, present := path.Lookup(members)
+		if !present {
+			continue
+		}
+		names, ok := claims.ScopeNames(v, path.Is("scope"))
+		if !ok {
+			return &Cause{RuleScope, "scopes (RFC 6749 section 3.3) in a text or a list in " + path.String(), jsonTypeOf(v)}
+		}
+		granted, c.hasScopes = append(granted, names...), true
+	}
+	var err error
+	if c.scopes, err = authz.ParseScopes(granted); err != nil { // claims.ScopeNames has checked each
+		return &Cause{RuleScope, "scopes (RFC 6749 section 3.3)", "other names"}
+	}
+	return nil
 }
 
 // readSubject determines whom the token stands for. A token that has a client
@@ -91,32 +125,27 @@ func (i *jwtIssuer) read(members map[string]any, now time.Time) (jwtClaims, *Cau
 // user (RFC 9068 section 5). Such a token has no subject, unless the operator
 // has chosen the claim that is the subject.
 func (i *jwtIssuer) readSubject(c *jwtClaims, members map[string]any) *Cause {
-	if !optionalText(members, "client_id", &c.client) {
+	if !claims.OptionalName(members, "client_id", &c.client) {
 		c.client = "" // of another type, so it names no client
 	}
 	if c.own.ofClient {
 		return c.readClientSubject(members)
 	}
-	subject, there := i.subject.lookup(members)
-	wrong := func(want string) *Cause {
-		if !there {
-			return &Cause{RuleSubject, want, "none"}
-		}
-		return &Cause{RuleSubject, want, jsonTypeOf(subject)}
+	v, present := i.subject.Lookup(members)
+	subject, isName := claims.Name(v)
+	if (present || c.client == "") && !isName {
+		return &Cause{RuleSubject, claims.WantName + ", in " + i.subject.String(), typeOf(v, present)}
 	}
-	c.subject, _ = subject.(string)
-	if (there || c.client == "") && !chars.IsClaim(c.subject) {
-		return wrong(wantText + " in " + i.subject.name)
-	}
-	if store.ReservedUserName(c.subject) {
+	if store.ReservedUserName(subject) {
 		return causeReserved
 	}
-	if i.subject.name == "sub" && c.subject == c.client && !i.Own { // whose tokens say what the subject is
-		c.subject = ""
+	if i.subject.Is("sub") && subject == c.client && !i.Own { // whose tokens say what the subject is
+		subject = ""
 	}
-	if i.Users && c.subject == "" {
-		return wrong("a user in " + i.subject.name + ", as users: true says")
+	if i.Users && subject == "" {
+		return &Cause{RuleSubject, "a user in " + i.subject.String() + ", as users: true says", typeOf(v, present)}
 	}
+	c.subject = subject
 	return nil
 }
 
@@ -128,42 +157,51 @@ func checkRequiredClaims(members map[string]any) *Cause {
 			return &Cause{RuleRequired, "the claims of an access token (RFC 9068 section 2.2)", "no " + name}
 		}
 	}
-	if !optionalText(members, "client_id", new(string)) {
-		return &Cause{RuleClientID, wantText, jsonType(members, "client_id")}
+	if !claims.OptionalName(members, "client_id", new(string)) {
+		return &Cause{RuleClientID, claims.WantName, jsonType(members, "client_id")}
 	}
 	return nil
-}
-
-// optionalText reads a claim that must be a valid name if it is present.
-func optionalText(members map[string]any, name string, into *string) bool {
-	v, there := members[name]
-	if !there {
-		return true
-	}
-	*into, _ = v.(string)
-	return chars.IsClaim(*into)
 }
 
 // readTimes reads the times and checks them against the clock and the maximum
 // lifetime.
 func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Time) *Cause {
-	exp, ok := ParseNumericDate(members["exp"])
-	if !ok {
-		return &Cause{RuleExp, wantTime, jsonType(members, "exp")}
+	exp, hasExp := members["exp"]
+	if hasExp || !i.OptionalExp {
+		at, ok := claims.ParseNumericDate(exp)
+		if !ok {
+			return &Cause{RuleExp, wantTime, typeOf(exp, hasExp)}
+		}
+		// golang-jwt truncates fractions too, and a cached token must end at the
+		// same time.
+		c.expires = at.Truncate(time.Second)
 	}
-	// golang-jwt truncates fractions too, and a cached token must end at the
-	// same time.
-	c.expires = exp.Truncate(time.Second)
 	latest := now.Add(i.Leeway)
 	switch {
-	case !optionalDate(members, "nbf", &c.notBefore):
+	case !claims.OptionalDate(members, "nbf", &c.notBefore):
 		return &Cause{RuleNbf, wantTime + ", or none", jsonType(members, "nbf")}
-	case !optionalDate(members, "iat", &c.issuedAt):
+	case !claims.OptionalDate(members, "iat", &c.issuedAt):
 		return &Cause{RuleIat, wantTime + ", or none", jsonType(members, "iat")}
 	case c.notBefore.After(latest):
 		return &Cause{RuleNbf, "a time that is not in the future, within leeway", "a later one"}
 	case c.issuedAt.After(latest):
 		return &Cause{RuleIat, "a time that is not in the future, within leeway", "a later one"}
+	default:
+		return i.boundLifetime(c, now)
+	}
+}
+
+// boundLifetime checks that the token is not valid for too long. One without exp
+// ends when the maximum lifetime has passed since it was issued; without iat too
+// it does not end.
+func (i *jwtIssuer) boundLifetime(c *jwtClaims, now time.Time) *Cause {
+	latest := c.issuedAt.Truncate(time.Second).Add(i.MaxLifetime)
+	switch {
+	case c.expires.IsZero() && c.issuedAt.IsZero():
+		return nil
+	case c.expires.IsZero():
+		c.expires = latest
+		return nil
 	case c.expires.After(now.Add(i.MaxLifetime)):
 		return &Cause{RuleExp, i.wantLifetime + " from now", "a later one"}
 	case !c.issuedAt.IsZero() && c.expires.After(c.issuedAt.Add(i.MaxLifetime)):
@@ -175,12 +213,11 @@ func (i *jwtIssuer) readTimes(c *jwtClaims, members map[string]any, now time.Tim
 
 const wantTime = "a time in seconds since 1970"
 
-// isAudience reports whether the token is for this server. If aud is present,
-// it must be a string or a list of strings. If audiences are configured, one of
-// them must be in it. A list that is known only in outline passes, and is
-// checked after the signature.
-func (i *jwtIssuer) isAudience(members map[string]any) bool {
-	aud, there := members["aud"]
+// isAudience reports whether the token is for this server. If the claim is
+// present, it must be a string or a list of strings. If audiences are
+// configured, one of them must be in it. A list that is known only in outline
+// passes, and is checked after the signature.
+func (i *jwtIssuer) isAudience(aud any, present bool) bool {
 	found := len(i.Audiences) == 0
 	switch aud := aud.(type) {
 	case strictjson.Nested:
@@ -197,65 +234,6 @@ func (i *jwtIssuer) isAudience(members map[string]any) bool {
 		}
 		return found
 	default:
-		return found && !there
+		return found && !present
 	}
-}
-
-// parseScopeClaim reads scopes in one string, separated by spaces (RFC 8693
-// section 4.2), or in a list of strings, as some issuers write scp and
-// permissions.
-func parseScopeClaim(v any) (authz.Scopes, bool) {
-	var names []string
-	switch v := v.(type) {
-	case string:
-		names = strings.FieldsFunc(strings.Clone(v), func(r rune) bool { return r == ' ' })
-	case []any:
-		for _, each := range v {
-			name, _ := each.(string) // "" is not a valid scope
-			names = append(names, strings.Clone(name))
-		}
-	default:
-		return authz.Scopes{}, false
-	}
-	scopes, err := authz.ParseScopes(names)
-	return scopes, err == nil
-}
-
-// claimPath locates a claim: a member of that exact name, or else a member of
-// nested objects.
-type claimPath struct {
-	name   string
-	nested []string // nil: no dot in the name
-}
-
-func newClaimPath(name, usual string) claimPath {
-	if name == "" {
-		name = usual
-	}
-	p := claimPath{name: name}
-	if parts := strings.Split(name, "."); len(parts) > 1 {
-		p.nested = parts
-	}
-	return p
-}
-
-// lookup returns the claim, if it is present. If something on the path to a
-// nested claim is not an object, the value is nil, which is of the wrong type
-// for every claim.
-func (p claimPath) lookup(members map[string]any) (any, bool) {
-	v, there := members[p.name]
-	if there || p.nested == nil {
-		return v, there
-	}
-	v = members
-	for _, name := range p.nested {
-		object, ok := v.(map[string]any)
-		if !ok {
-			return nil, true
-		}
-		if v, there = object[name]; !there {
-			return nil, false
-		}
-	}
-	return v, true
 }

@@ -8,9 +8,9 @@ import (
 	"keyward/verifier/strictjson"
 )
 
-// Limits of a token, in bytes and members.
+// Limits of a token, in bytes and members. That of the token itself is
+// JWTIssuer.MaxBytes.
 const (
-	maxJWT     = 8192
 	maxHeader  = 4096 // decoded
 	maxMembers = 128  // of the header, and of the claims
 	maxDepth   = 16
@@ -34,13 +34,13 @@ type signedToken struct {
 // joseHeader is the part of a header that says how to verify the token. jku,
 // x5u, jwk and x5c are never read: a token does not choose its own key.
 type joseHeader struct {
-	algorithm   string
-	kid         string
-	hasKid      bool
-	accessToken bool // typ says at+jwt (RFC 9068 section 2.1)
+	algorithm string
+	kid       string
+	hasKid    bool
+	typ       string // see mediaType; "": none
 }
 
-var causeForm = &Cause{RuleForm, "three segments of base64url without padding, at most 8192 bytes, the header at most 4096", "another form"}
+var causeForm = &Cause{RuleForm, "three segments of base64url without padding, the header at most 4096 bytes", "another form"}
 
 func causeJSON(rule Rule, err error) *Cause {
 	return &Cause{Rule: rule, Want: "strict JSON: " + err.Error()}
@@ -67,7 +67,7 @@ func parseSegments(text string) (signedToken, *Cause) {
 	payload, signature, _ := strings.Cut(rest, ".")
 	// Go's strict decoder refuses every other character except line breaks, so
 	// it also refuses a third dot.
-	if len(text) > maxJWT || header == "" || payload == "" || signature == "" || strings.ContainsAny(text, "\r\n") {
+	if header == "" || payload == "" || signature == "" || strings.ContainsAny(text, "\r\n") {
 		return signedToken{}, causeForm
 	}
 	encoding := base64.RawURLEncoding.Strict()
@@ -106,7 +106,7 @@ func (s *signedToken) strict() (map[string]any, *Cause) {
 }
 
 // parseHeader parses a header and refuses what would change the meaning of the
-// rest: extensions, another encoding, compression, nesting, another type.
+// rest: extensions, another encoding, compression, nesting.
 func parseHeader(data []byte) (joseHeader, *Cause) {
 	members, err := strictjson.Outline(data, tokenLimits)
 	if err != nil {
@@ -121,12 +121,8 @@ func parseHeader(data []byte) (joseHeader, *Cause) {
 	}
 	if typ, set := members["typ"]; set {
 		name, _ := typ.(string)
-		switch chars.LowerASCII(name) {
-		case "jwt":
-		case "at+jwt", "application/at+jwt":
-			h.accessToken = true
-		default: // made for another purpose (RFC 8725 section 3.11)
-			return joseHeader{}, &Cause{RuleTyp, "JWT, at+jwt, or none", jsonType(members, "typ")}
+		if h.typ = mediaType(name); h.typ == "" {
+			return joseHeader{}, &Cause{RuleTyp, "the name of a type, or none", jsonType(members, "typ")}
 		}
 	}
 	if _, h.hasKid = members["kid"]; h.hasKid {
@@ -136,6 +132,17 @@ func parseHeader(data []byte) (joseHeader, *Cause) {
 		}
 	}
 	return h, nil
+}
+
+// mediaType returns the name of a type in the form in which names are compared:
+// in lower case, and without the "application/" that issuers may leave out (RFC
+// 7515 section 4.1.9).
+func mediaType(name string) string {
+	name = chars.LowerASCII(name)
+	if short, ok := strings.CutPrefix(name, "application/"); ok && !strings.Contains(short, "/") {
+		return short
+	}
+	return name
 }
 
 // checkExtensions refuses a header of anything but a plain JWS: no extension is

@@ -131,7 +131,7 @@ func TestSharedVerificationOverBudget(t *testing.T) {
 		if got := f.verifyFrom("192.0.2.1", f.mint("EdDSA", map[string]any{"jti": "trusted"})); got != authz.OK {
 			t.Error(got)
 		}
-		_ = f.config.Gate.Do(t.Context(), verifier.ClientOf("198.51.100.1"), func() bool { time.Sleep(time.Millisecond); return false })
+		_ = f.config.Gate.Do(t.Context(), verifier.ClientOf("198.51.100.1"), 1, func() bool { time.Sleep(time.Millisecond); return false })
 		release := make(chan struct{})
 		f.keys.beforeFind = func(context.Context) error { <-release; return nil }
 		reasons := map[string]chan authz.Reason{"198.51.100.1": make(chan authz.Reason, 1), "192.0.2.1": make(chan authz.Reason, 1)}

@@ -1,6 +1,7 @@
 package verifier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"keyward/authz"
+	"keyward/verifier/claims"
 	"keyward/verifier/jwks"
 )
 
@@ -20,59 +22,73 @@ type JWTIssuer struct {
 	Name       string           // in errors
 	AuthMethod authz.AuthMethod // AuthMethodJWT, or AuthMethodOAuth for access tokens with all requirements of RFC 9068
 	Issuer     string           // iss, compared byte for byte
-	Audiences  []string         // one of them must be in aud; empty: any aud or none
+	Audiences  []string         // one of them must be in the audience claim; empty: any audience or none
 	Algorithms []string         // names of RFC 7518 and 8037; HMAC (HS…) must not be mixed with others
 	Keys       KeySource
 
-	SubjectClaim string // a member's name, or else a dotted path into nested objects; "": sub
-	ScopeClaim   string // the same for the scopes; "": scope
+	// Claims are located as claims.ParsePath says.
+	SubjectClaim  string            // "": sub
+	ScopeClaims   []string          // the scopes of all that are present are granted; nil: scope
+	AudienceClaim string            // "": aud
+	Claims        []ClaimConditions // all must hold
 
 	Leeway      time.Duration // for clock differences; 0: none
 	MaxLifetime time.Duration // from now and from iat until exp; must be positive
 	Users       bool          // subjects are users, who must exist and be enabled, and whose paths apply
+
+	Types       []string // values of typ that are accepted too; nil: none
+	OptionalKid bool     // several keys may be tried for a token that names none of them, see jwks.Query
+	OptionalExp bool     // a token without exp ends MaxLifetime after its iat, or, without that too, never
+	MaxBytes    int      // of a token; 0: DefaultMaxBytes
 
 	// Own is Keyward's own issuer, whose AuthMethod is AuthMethodOAuth and whose subjects are
 	// Users. Its tokens have claims that other issuers' have not: see ownClaims.
 	Own bool
 }
 
+// ClaimConditions names the values that a claim may have, see
+// claims.NewCondition.
+type ClaimConditions struct {
+	Claim  string
+	Values []string
+}
+
+// DefaultMaxBytes bounds a token of an issuer that says nothing else.
+const DefaultMaxBytes = 8192
+
 // jwtIssuer is a validated JWTIssuer.
 type jwtIssuer struct {
 	JWTIssuer
-	subject, scope claimPath
-	methods        map[string]jwt.SigningMethod // by algorithm
-	options        []jwt.ParserOption           // golang-jwt's rules for claims, except for the time
+	subject, audience claims.Path
+	scopes            []claims.Path
+	conditions        []claims.Condition
+	wantConditions    []string                     // Cause.Want for each
+	types             []string                     // accepted values of typ, see mediaType
+	methods           map[string]jwt.SigningMethod // by algorithm
+	options           []jwt.ParserOption           // golang-jwt's rules for claims, except for the time
 
-	wantAudience, wantAlgorithm, wantLifetime string // Cause.Want for these
+	wantAudience, wantAlgorithm, wantLifetime, wantType string // Cause.Want for these
 }
 
 func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
-	switch {
-	case c.AuthMethod != authz.AuthMethodJWT && c.AuthMethod != authz.AuthMethodOAuth:
-		return nil, errors.New("its tokens must be JWTs or OAuth access tokens")
-	case c.Issuer == "" || c.Keys == nil || len(c.Algorithms) == 0:
-		return nil, errors.New("it needs an iss, keys and algorithms")
-	case c.Own && (c.AuthMethod != authz.AuthMethodOAuth || !c.Users):
-		return nil, errors.New("the tokens of Keyward's own issuer must be access tokens of users")
-	case c.Leeway < 0 || c.MaxLifetime <= 0:
-		return nil, errors.New("leeway must not be negative, and the maximum lifetime must be positive")
-	case slices.Contains(c.Audiences, ""):
-		return nil, errors.New("an audience must have a name")
+	if err := c.check(); err != nil {
+		return nil, err
 	}
-	i := &jwtIssuer{
-		JWTIssuer: c, subject: newClaimPath(c.SubjectClaim, "sub"), scope: newClaimPath(c.ScopeClaim, "scope"),
-		methods: map[string]jwt.SigningMethod{},
-		options: []jwt.ParserOption{
-			jwt.WithIssuer(c.Issuer), jwt.WithAudience(c.Audiences...), jwt.WithExpirationRequired(),
-			jwt.WithIssuedAt(), jwt.WithLeeway(c.Leeway),
-		},
+	if c.MaxBytes == 0 {
+		c.MaxBytes = DefaultMaxBytes
 	}
-	i.wantAudience = "a text or a list of texts"
-	if len(c.Audiences) > 0 {
-		i.wantAudience = oneOf(c.Audiences) + " (audiences)"
+	i := &jwtIssuer{JWTIssuer: c, methods: map[string]jwt.SigningMethod{}}
+	if err := i.locateClaims(); err != nil {
+		return nil, err
 	}
-	i.wantAlgorithm = oneOf(c.Algorithms) + " (algorithms)"
-	i.wantLifetime = "a time at most " + c.MaxLifetime.String() + " (max_lifetime)"
+	i.options = []jwt.ParserOption{jwt.WithIssuer(c.Issuer), jwt.WithIssuedAt(), jwt.WithLeeway(c.Leeway)}
+	if i.audience.Is("aud") {
+		i.options = append(i.options, jwt.WithAudience(c.Audiences...))
+	}
+	if !c.OptionalExp {
+		i.options = append(i.options, jwt.WithExpirationRequired())
+	}
+	i.describe()
 	secret := strings.HasPrefix(c.Algorithms[0], "HS")
 	for _, name := range c.Algorithms {
 		method := signingMethod(name)
@@ -85,6 +101,79 @@ func newJWTIssuer(c JWTIssuer) (*jwtIssuer, error) {
 		i.methods[name] = method
 	}
 	return i, nil
+}
+
+func (c *JWTIssuer) check() error {
+	switch {
+	case c.AuthMethod != authz.AuthMethodJWT && c.AuthMethod != authz.AuthMethodOAuth:
+		return errors.New("its tokens must be JWTs or OAuth access tokens")
+	case c.Issuer == "" || c.Keys == nil || len(c.Algorithms) == 0:
+		return errors.New("it needs an iss, keys and algorithms")
+	case c.Own && (c.AuthMethod != authz.AuthMethodOAuth || !c.Users):
+		return errors.New("the tokens of Keyward's own issuer must be access tokens of users")
+	case c.Leeway < 0 || c.MaxLifetime <= 0 || c.MaxBytes < 0:
+		return errors.New("leeway and the maximum length must not be negative, and the maximum lifetime must be positive")
+	case slices.Contains(c.Audiences, ""):
+		return errors.New("an audience must have a name")
+	case c.OptionalExp && c.AuthMethod == authz.AuthMethodOAuth:
+		return errors.New("RFC 9068 requires exp of access tokens")
+	default:
+		return nil
+	}
+}
+
+// locateClaims parses the paths of the claims.
+func (i *jwtIssuer) locateClaims() (err error) {
+	if i.subject, err = claims.ParsePath(cmp.Or(i.SubjectClaim, "sub")); err != nil {
+		return fmt.Errorf("subject claim: %w", err)
+	}
+	if i.audience, err = claims.ParsePath(cmp.Or(i.AudienceClaim, "aud")); err != nil {
+		return fmt.Errorf("audience claim: %w", err)
+	}
+	names := i.ScopeClaims
+	if len(names) == 0 {
+		names = []string{"scope"}
+	}
+	for _, name := range names {
+		path, err := claims.ParsePath(name)
+		if err != nil {
+			return fmt.Errorf("scope claim: %w", err)
+		}
+		i.scopes = append(i.scopes, path)
+	}
+	for _, c := range i.Claims {
+		condition, err := claims.NewCondition(c.Claim, c.Values)
+		if err != nil {
+			return err
+		}
+		i.conditions = append(i.conditions, condition)
+		i.wantConditions = append(i.wantConditions, oneOf(c.Values)+" in "+c.Claim+" (claims)")
+	}
+	return nil
+}
+
+// describe makes what Causes say that the issuer's tokens must have.
+func (i *jwtIssuer) describe() {
+	i.wantAudience = "a text or a list of texts"
+	if len(i.Audiences) > 0 {
+		i.wantAudience = oneOf(i.Audiences) + " (audiences)"
+	}
+	if !i.audience.Is("aud") {
+		i.wantAudience += " in " + i.AudienceClaim
+	}
+	i.wantAlgorithm = oneOf(i.Algorithms) + " (algorithms)"
+	i.wantLifetime = "a time at most " + i.MaxLifetime.String() + " (max_lifetime)"
+	i.wantType = "JWT, at+jwt, or none"
+	i.types = []string{"", "jwt", "at+jwt"}
+	if i.AuthMethod == authz.AuthMethodOAuth {
+		i.wantType, i.types = "at+jwt (RFC 9068 section 4)", []string{"at+jwt"}
+	}
+	for _, name := range i.Types {
+		i.types = append(i.types, mediaType(name))
+	}
+	if len(i.Types) > 0 {
+		i.wantType += ", or " + oneOf(i.Types) + " (types)"
+	}
 }
 
 // signingMethod returns golang-jwt's method, nil for an algorithm that is not
@@ -130,22 +219,23 @@ func exactSalt(m *jwt.SigningMethodRSAPSS) jwt.SigningMethod {
 
 // accepts checks a header against the issuer's rules. RFC 9068 section 4
 // requires the type of an access token, so that an ID token of the same issuer
-// is not accepted as one.
+// is not accepted as one. A token of another type was made for another purpose
+// (RFC 8725 section 3.11).
 func (i *jwtIssuer) accepts(h *joseHeader) *Cause {
 	switch {
 	case i.methods[h.algorithm] == nil:
 		return &Cause{RuleAlg, i.wantAlgorithm, "another algorithm"}
-	case i.AuthMethod == authz.AuthMethodOAuth && !h.accessToken:
-		return &Cause{RuleTyp, "at+jwt (RFC 9068 section 4)", "another type, or none"}
+	case !slices.Contains(i.types, h.typ):
+		return &Cause{RuleTyp, i.wantType, "another type, or none"}
 	default:
 		return nil
 	}
 }
 
-// findKey returns the key that the header names. The algorithm is one of the
-// issuer's and one of the key's.
-func (i *jwtIssuer) findKey(ctx context.Context, h *joseHeader, now time.Time) (*jwks.Key, error) {
-	key, err := i.Keys.Find(ctx, h.kid, h.hasKid, h.algorithm, now)
+// findKeys returns the keys that the header names, or that may be tried. The
+// algorithm is one of the issuer's and one of each key's.
+func (i *jwtIssuer) findKeys(ctx context.Context, h *joseHeader, now time.Time) ([]*jwks.Key, error) {
+	keys, err := i.Keys.Find(ctx, jwks.Query{ID: h.kid, HasID: h.hasKid, Algorithm: h.algorithm, OptionalID: i.OptionalKid}, now)
 	switch {
 	case errors.Is(err, jwks.ErrManyKeys):
 		return nil, invalid(&Cause{RuleKid, "the id of one of the issuer's keys for " + h.algorithm, "none, and several keys fit"})
@@ -155,16 +245,24 @@ func (i *jwtIssuer) findKey(ctx context.Context, h *joseHeader, now time.Time) (
 		return nil, invalid(&Cause{RuleKid, "the id of one of the issuer's keys for " + h.algorithm, "another one"})
 	case err != nil:
 		return nil, fmt.Errorf("keys of token issuer %q: %w", i.Name, err)
-	case !key.SupportsAlgorithm(h.algorithm):
-		return nil, invalid(&Cause{RuleAlg, "an algorithm of the key", "another one"})
-	default:
-		return key, nil
 	}
+	for _, key := range keys {
+		if !key.SupportsAlgorithm(h.algorithm) {
+			return nil, invalid(&Cause{RuleAlg, "an algorithm of the key", "another one"})
+		}
+	}
+	return keys, nil
 }
 
-// verifySignature reports whether the key made the signature.
-func (i *jwtIssuer) verifySignature(s *signedToken, key *jwks.Key) bool {
-	return i.methods[s.header.algorithm].Verify(s.input, s.signature, key.VerificationKey()) == nil
+// verifySignature returns the key that made the signature, nil for none of them.
+func (i *jwtIssuer) verifySignature(s *signedToken, keys []*jwks.Key) *jwks.Key {
+	method := i.methods[s.header.algorithm]
+	for _, key := range keys {
+		if method.Verify(s.input, s.signature, key.VerificationKey()) == nil {
+			return key
+		}
+	}
+	return nil
 }
 
 // oneOf quotes the operator's values for a Cause.

@@ -72,9 +72,9 @@ func singleKey(t *testing.T, point, ed25519, algorithm string) *jwks.Key {
 	if err != nil {
 		return nil
 	}
-	key, err := set.Find("", false, algorithm)
+	keys, err := set.Find(jwks.Query{Algorithm: algorithm})
 	if err != nil {
 		return nil
 	}
-	return key
+	return keys[0]
 }

@@ -39,7 +39,7 @@ type issuerKeys struct {
 	beforeFind func(ctx context.Context) error
 }
 
-func (k *issuerKeys) Find(ctx context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
+func (k *issuerKeys) Find(ctx context.Context, q jwks.Query, _ time.Time) ([]*jwks.Key, error) {
 	k.finds.Add(1)
 	if k.beforeFind != nil {
 		if err := k.beforeFind(ctx); err != nil {
@@ -49,7 +49,7 @@ func (k *issuerKeys) Find(ctx context.Context, kid string, hasKid bool, algorith
 	if k.err != nil {
 		return nil, k.err
 	}
-	return k.set.Load().Find(kid, hasKid, algorithm)
+	return k.set.Load().Find(q)
 }
 
 func (k *issuerKeys) Contains(key *jwks.Key) bool { return k.set.Load().Contains(key) }
@@ -176,7 +176,12 @@ type jwtFixture struct {
 func newJWTFixture(t testing.TB, change func(*verifier.JWTConfig, *verifier.JWTIssuer)) *jwtFixture {
 	t.Helper()
 	issuer := newTokenIssuer(t)
-	f := &jwtFixture{tokenIssuer: issuer, t: t, keys: parseKeys(t, issuer.document(t)), now: tokenNow}
+	return newJWTFixtureOf(t, issuer, parseKeys(t, issuer.document(t)), change)
+}
+
+func newJWTFixtureOf(t testing.TB, issuer *tokenIssuer, keys *issuerKeys, change func(*verifier.JWTConfig, *verifier.JWTIssuer)) *jwtFixture {
+	t.Helper()
+	f := &jwtFixture{tokenIssuer: issuer, t: t, keys: keys, now: tokenNow}
 	entry := profileIssuer(vectors.Profile(t), f.keys)
 	f.config.Tokens = newTokenCache(t)
 	f.config.Fingerprints = fingerprint.NewHasher()

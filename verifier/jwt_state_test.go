@@ -105,7 +105,7 @@ func TestJWTSessions(t *testing.T) {
 	f.expect(two, authz.RevokedToken, "of the session")
 	f.expect(other, authz.OK, "of another session")
 	f.expect(without, authz.OK, "of no session")
-	for name, sid := range map[string]any{"a number": 5, "a list": []string{"s1"}, "empty": "", "a space": "s1 ", "a control character": "s\n1", "long": strings.Repeat("s", 256)} {
+	for name, sid := range map[string]any{"a fraction": 5.5, "a list": []string{"s1"}, "empty": "", "a space": "s1 ", "a control character": "s\n1", "long": strings.Repeat("s", 256)} {
 		f.expect(f.mint("EdDSA", map[string]any{"sid": sid}), authz.InvalidToken, name)
 	}
 }

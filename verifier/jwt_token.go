@@ -28,7 +28,7 @@ type jwtToken struct {
 	jti, sid string
 	issuedAt time.Time // the earliest possible time, see earliestIssue; zero: unknown
 	from     time.Time // when it begins to be accepted, including leeway
-	until    time.Time // when it stops being accepted, including leeway
+	until    time.Time // when it stops being accepted, including leeway; zero: never
 
 	// revocationVersion is Revocations.Changes, read before the token was found
 	// not revoked.
@@ -41,11 +41,13 @@ type jwtToken struct {
 func (i *jwtIssuer) newToken(c *jwtClaims, key *jwks.Key) *jwtToken {
 	t := &jwtToken{
 		issuer: i, key: key, jti: strings.Clone(c.jti), sid: strings.Clone(c.sid), issuedAt: earliestIssue(c.issuedAt, i.Leeway),
-		until: c.expires.Add(i.Leeway),
 		principal: &authz.Principal{
 			AuthMethod: i.AuthMethod, User: strings.Clone(c.subject), ClientID: strings.Clone(c.client), Issuer: i.Issuer, Scopes: c.scopes,
 			Paths: urlpath.Any(), UserPaths: urlpath.Any(), ExpiresAt: c.expires,
 		},
+	}
+	if !c.expires.IsZero() {
+		t.until = c.expires.Add(i.Leeway)
 	}
 	for _, begin := range [...]time.Time{c.notBefore, c.issuedAt} {
 		if !begin.IsZero() && t.from.Before(begin.Add(-i.Leeway)) {
@@ -70,7 +72,7 @@ func earliestIssue(issuedAt time.Time, leeway time.Duration) time.Time {
 	return issuedAt.Add(-leeway)
 }
 
-func (t *jwtToken) expired(now time.Time) bool { return !now.Before(t.until) }
+func (t *jwtToken) expired(now time.Time) bool { return !t.until.IsZero() && !now.Before(t.until) }
 
 // stillValid reports whether a token that was valid still is, except for its
 // expiry, which the caller checks and reports.

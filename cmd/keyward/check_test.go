@@ -109,3 +109,10 @@ func TestCheckAuthorizationVectors(t *testing.T) {
 		}
 	}
 }
+
+// runWith runs a command with nothing on standard input.
+func runWith(t *testing.T, args ...string) int {
+	t.Helper()
+	var out, errs bytes.Buffer
+	return run(t.Context(), args, strings.NewReader(""), &out, &errs, os.LookupEnv)
+}

@@ -209,12 +209,12 @@ func (k *Keys) age() time.Duration {
 }
 
 // Find implements verifier.KeySource.
-func (k *Keys) Find(_ context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
+func (k *Keys) Find(_ context.Context, q jwks.Query, _ time.Time) ([]*jwks.Key, error) {
 	set := k.set.Load()
 	if set == nil {
 		return nil, errNotRead
 	}
-	return set.Find(kid, hasKid, algorithm)
+	return set.Find(q)
 }
 
 // Contains implements verifier.KeySource.

@@ -47,7 +47,7 @@ func TestWithoutDatabase(t *testing.T) {
 	if _, err := keys.SigningKey(); !errors.Is(err, errNotRead) {
 		t.Errorf("the signing key: %v", err)
 	}
-	if _, err := keys.Find(t.Context(), "a", true, "ES256", time.Now()); err == nil || errors.Is(err, jwks.ErrNoKey) {
+	if _, err := keys.Find(t.Context(), jwks.Query{ID: "a", HasID: true, Algorithm: "ES256"}, time.Now()); err == nil || errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("find: %v", err)
 	}
 	if keys.Public() != nil || keys.Contains(nil) || keys.age() != 0 {

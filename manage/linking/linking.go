@@ -145,7 +145,7 @@ func mayCreate(name string, create bool) error {
 	switch {
 	case !create:
 		return notAUser(errNoUser)
-	case store.CheckUserName(name) != nil || !isAddressable(name):
+	case store.CheckUserName(name) != nil || strings.Contains(name, ":") || !isAddressable(name): // Basic ends a name at the colon
 		return notAUser(errName)
 	}
 	return nil

@@ -50,11 +50,11 @@ func TestTokensVerify(t *testing.T) {
 			}
 			find := func(token *jwt.Token) (any, error) {
 				kid, _ := token.Header["kid"].(string)
-				key, err := set.Find(kid, true, string(a))
+				keys, err := set.Find(jwks.Query{ID: kid, HasID: true, Algorithm: string(a)})
 				if err != nil {
 					return nil, err
 				}
-				return key.VerificationKey(), nil
+				return keys[0].VerificationKey(), nil
 			}
 			parsed, err := jwt.Parse(token, find, jwt.WithValidMethods([]string{string(a)}))
 			if err != nil {

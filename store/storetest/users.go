@@ -51,7 +51,7 @@ func testSetUser(f *fixture) {
 
 func testUserNames(f *fixture) {
 	f.set("first", records.UserPatch{})
-	for _, name := range []string{"", "a:b", "k_8ENbdXlcXqgH", "c_x", "ali\u200bce", "cafe\u0301", "a\nb", " a", "\xff", strings.Repeat("x", 256)} {
+	for _, name := range []string{"", "k_8ENbdXlcXqgH", "c_x", "ali\u200bce", "cafe\u0301", "a\nb", " a", "\xff", strings.Repeat("x", 256)} {
 		if r, err := f.Users.Set(f.ctx(), name, store.AnyVersion, records.UserPatch{}); !errors.Is(err, store.ErrInvalid) {
 			f.Errorf("%+q: %+v, %v", name, r, err)
 		}

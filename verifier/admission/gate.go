@@ -45,7 +45,7 @@ const (
 	// client.
 	clientShare = 4
 
-	// maxCharge bounds what one verification is charged. It is wall-clock time,
+	// maxCharge bounds what one signature is charged. It is wall-clock time,
 	// which is too long on a busy machine.
 	maxCharge = 20 * time.Millisecond
 )
@@ -95,14 +95,15 @@ func New(cfg Config) *Gate {
 	}
 }
 
-// Do runs the work once it is admitted. The work returns whether the credential
-// is valid; a panic counts as invalid. The error is ErrBusy or ErrExhausted.
-func (g *Gate) Do(ctx context.Context, c Client, work func() (valid bool)) error {
+// Do runs the work once it is admitted. The work verifies up to that many
+// signatures, and returns whether the credential is valid; a panic counts as
+// invalid. The error is ErrBusy or ErrExhausted.
+func (g *Gate) Do(ctx context.Context, c Client, signatures int, work func() (valid bool)) error {
 	if err := g.acquire(ctx, c); err != nil {
 		return err
 	}
 	valid, start := false, g.now()
-	defer func() { g.release(c, min(g.now()-start, maxCharge), valid) }()
+	defer func() { g.release(c, min(g.now()-start, time.Duration(signatures)*maxCharge), valid) }()
 	valid = work()
 	return nil
 }

@@ -34,7 +34,7 @@ func newGateFixture(t *testing.T, cfg Config) *gateFixture { return &gateFixture
 
 // verify sleeps as long as the work takes.
 func (g *gateFixture) verify(ctx context.Context, c Client, work time.Duration, good bool) error {
-	return g.Do(ctx, c, func() bool {
+	return g.Do(ctx, c, 1, func() bool {
 		if n := g.active.Add(1); n > g.peak.Load() {
 			g.peak.Store(n)
 		}
@@ -192,7 +192,7 @@ func TestOrder(t *testing.T) {
 		var order []string
 		ask := func(name string) {
 			go func() {
-				err := g.Do(t.Context(), clients[name], func() bool {
+				err := g.Do(t.Context(), clients[name], 1, func() bool {
 					mu.Lock()
 					defer mu.Unlock()
 					order = append(order, name)
@@ -317,7 +317,7 @@ func TestPanicIsAFailure(t *testing.T) {
 		c := clientAt("10.0.0.1")
 		func() {
 			defer func() { _ = recover() }()
-			_ = g.Do(t.Context(), c, func() bool { time.Sleep(costly); panic("in a verification") })
+			_ = g.Do(t.Context(), c, 1, func() bool { time.Sleep(costly); panic("in a verification") })
 		}()
 		if got := g.Stats(); got.InFlight != 0 {
 			t.Errorf("%+v", got)
@@ -360,6 +360,24 @@ func BenchmarkGate(b *testing.B) {
 	g, c := New(Config{}), clientAt("192.0.2.1")
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = g.Do(context.Background(), c, func() bool { return true })
+		_ = g.Do(context.Background(), c, 1, func() bool { return true })
+	}
+}
+
+// TestEachSignatureIsCharged: work that may verify several signatures may be
+// charged as much as that many.
+func TestEachSignatureIsCharged(t *testing.T) {
+	for signatures, want := range map[int]error{1: nil, 4: ErrExhausted} {
+		synctest.Test(t, func(t *testing.T) {
+			g := New(Config{Slots: 1, FailedWork: 0.1}) // a client that causes 50 ms of failed work is over its budget
+			c := clientAt("192.0.2.1")
+			slow := func() bool { time.Sleep(4 * maxCharge); return false }
+			if err := g.Do(t.Context(), c, signatures, slow); err != nil {
+				t.Fatal(err)
+			}
+			if err := g.Do(t.Context(), c, 1, func() bool { return true }); !errors.Is(err, want) {
+				t.Errorf("%d signatures: %v, want %v", signatures, err, want)
+			}
+		})
 	}
 }

@@ -17,7 +17,8 @@ type Key struct {
 	hasID      bool
 	algorithms []string
 	key        any
-	thumbprint [sha256.Size]byte
+	keyDigest  [sha256.Size]byte // of the key alone
+	thumbprint [sha256.Size]byte // of the key with its id and algorithms
 }
 
 // maxID bounds a key's id, in bytes.
@@ -61,27 +62,29 @@ func parseKey(jwk map[string]any) (*Key, error) {
 	return newKey(strings.Clone(id), hasID, algorithms, m), nil
 }
 
-// newKey also computes the thumbprint, over everything that distinguishes the
-// key.
+// newKey also computes the thumbprints. The parameters are numbers in their
+// shortest form, so that a key has the same thumbprint however it was written.
 func newKey(id string, hasID bool, algorithms []string, m publicKeyParams) *Key {
 	k := &Key{id: id, hasID: hasID, algorithms: algorithms, key: m.key}
-	var all []byte
-	part := func(text string) {
-		all = binary.BigEndian.AppendUint32(all, uint32(len(text)))
-		all = append(all, text...)
-	}
+	parts := [][]byte{[]byte(m.kind)}
+	k.keyDigest = digest(append(parts, m.parts...))
+	named := []byte{0}
 	if hasID {
-		part("id")
+		named[0] = 1
 	}
-	part(id)
-	part(strings.Join(algorithms, " "))
-	part(m.kind)
-	for _, p := range m.parts {
-		part(string(p))
-	}
-	k.thumbprint = sha256.Sum256(all)
-	clear(all)
+	k.thumbprint = digest([][]byte{named, []byte(id), []byte(strings.Join(algorithms, " ")), k.keyDigest[:]})
 	return k
+}
+
+// digest hashes the parts, each with its length.
+func digest(parts [][]byte) [sha256.Size]byte {
+	var all []byte
+	for _, part := range parts {
+		all = binary.BigEndian.AppendUint32(all, uint32(len(part)))
+		all = append(all, part...)
+	}
+	defer clear(all) // a part may be a secret
+	return sha256.Sum256(all)
 }
 
 var (
@@ -114,17 +117,21 @@ func checkUse(jwk map[string]any) error {
 	return nil
 }
 
-// decodeBase64URL decodes base64url as RFC 7515 section 2 defines it: no
-// padding, no other characters, no trailing bits. Go's strict decoder still
-// skips line breaks.
+// decodeBase64URL decodes base64url as RFC 7515 section 2 defines it, or with
+// the padding that RFC 4648 section 5 has: no other characters, no trailing
+// bits. Go's strict decoders still skip line breaks.
 func decodeBase64URL(jwk map[string]any, name string) ([]byte, error) {
 	encoded, present, ok := text(jwk, name)
 	if !ok || !present || encoded == "" {
 		return nil, fmt.Errorf("%s is not a text", name)
 	}
-	decoded, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	encoding := base64.RawURLEncoding
+	if strings.HasSuffix(encoded, "=") { // some issuers pad, and the bytes are the same
+		encoding = base64.URLEncoding
+	}
+	decoded, err := encoding.Strict().DecodeString(encoded)
 	if err != nil || strings.ContainsAny(encoded, "\r\n") {
-		return nil, fmt.Errorf("%s is not base64url without padding", name)
+		return nil, fmt.Errorf("%s is not base64url", name)
 	}
 	return decoded, nil
 }

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -15,7 +16,7 @@ type publicKeyParams struct {
 	kind       string // key type and curve, for the thumbprint
 	algorithms []string
 	key        any
-	parts      [][]byte // the encoded parameters, for the thumbprint
+	parts      [][]byte // the parameters in one form each, for the thumbprint
 }
 
 // Sizes of an RSA modulus: below, it can be factored; above, verifying costs
@@ -49,6 +50,11 @@ func parseRSA(jwk map[string]any) (publicKeyParams, error) {
 	if err != nil {
 		return publicKeyParams{}, err
 	}
+	return rsaParams(n, e)
+}
+
+// rsaParams takes the two numbers of an RSA key in their shortest form.
+func rsaParams(n, e []byte) (publicKeyParams, error) {
 	if err := checkModulus(n); err != nil {
 		return publicKeyParams{}, err
 	}
@@ -81,28 +87,24 @@ func checkModulus(n []byte) error {
 	}
 }
 
-// integer reads a Base64urlUInt, which has no leading zero byte (RFC 7518
-// section 2).
+// integer reads a Base64urlUInt. RFC 7518 section 2 allows no leading zero
+// bytes, but Java's BigInteger writes one, and the number is the same.
 func integer(jwk map[string]any, name string) ([]byte, error) {
 	b, err := decodeBase64URL(jwk, name)
-	if err == nil && b[0] == 0 {
-		err = fmt.Errorf("%s begins with a zero byte", name)
-	}
-	return b, err
+	return bytes.TrimLeft(b, "\x00"), err
 }
 
 func parseEC(jwk map[string]any) (publicKeyParams, error) {
 	var curve elliptic.Curve
-	var algorithm string
 	switch jwk["crv"] {
 	case "P-256":
-		curve, algorithm = elliptic.P256(), "ES256"
+		curve = elliptic.P256()
 	case "P-384":
-		curve, algorithm = elliptic.P384(), "ES384"
+		curve = elliptic.P384()
 	case "P-521":
-		curve, algorithm = elliptic.P521(), "ES512"
+		curve = elliptic.P521()
 	default:
-		return publicKeyParams{}, errors.New("crv is not P-256, P-384 or P-521")
+		return publicKeyParams{}, errCurve
 	}
 	x, err := decodeBase64URL(jwk, "x")
 	if err != nil {
@@ -118,12 +120,27 @@ func parseEC(jwk map[string]any) (publicKeyParams, error) {
 	if len(x) != size || len(y) != size {
 		return publicKeyParams{}, fmt.Errorf("x and y do not have %d bytes each", size)
 	}
-	point := append(append([]byte{4}, x...), y...) // SEC 1 section 2.3.3, uncompressed
+	return ecParams(curve, append(append([]byte{4}, x...), y...))
+}
+
+// ecAlgorithms are the algorithms of the curves, by the name that JWK and
+// crypto/elliptic give them.
+var ecAlgorithms = map[string]string{"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
+
+var errCurve = errors.New("crv is not P-256, P-384 or P-521")
+
+// ecParams takes a point in the uncompressed form of SEC 1 section 2.3.3.
+func ecParams(curve elliptic.Curve, point []byte) (publicKeyParams, error) {
+	name := curve.Params().Name
+	algorithm, known := ecAlgorithms[name]
+	if !known {
+		return publicKeyParams{}, errCurve
+	}
 	key, err := ecdsa.ParseUncompressedPublicKey(curve, point)
 	if err != nil {
 		return publicKeyParams{}, errors.New("x and y are not a point on the curve")
 	}
-	return publicKeyParams{kind: curve.Params().Name, algorithms: []string{algorithm}, key: key, parts: [][]byte{x, y}}, nil
+	return publicKeyParams{kind: name, algorithms: []string{algorithm}, key: key, parts: [][]byte{point}}, nil
 }
 
 func parseOKP(jwk map[string]any) (publicKeyParams, error) {
@@ -134,6 +151,10 @@ func parseOKP(jwk map[string]any) (publicKeyParams, error) {
 	if err != nil {
 		return publicKeyParams{}, err
 	}
+	return ed25519Params(x)
+}
+
+func ed25519Params(x []byte) (publicKeyParams, error) {
 	if !isEd25519Point(x) {
 		return publicKeyParams{}, errors.New("x is not a point that can be a key")
 	}

@@ -6,6 +6,7 @@ package jwks
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"keyward/verifier/strictjson"
@@ -19,6 +20,10 @@ const (
 	maxDepth   = 16
 )
 
+// maxTried bounds the keys that may be tried for one token that does not say
+// which it was signed with.
+const maxTried = 4
+
 // The errors of Find.
 var (
 	ErrNoKey    = errors.New("jwks: no key of that id and algorithm")
@@ -28,12 +33,24 @@ var (
 // Set is an immutable key set. The zero Set has no keys.
 type Set struct {
 	keys []*Key
-	byID map[string]*Key
-	// ignoreKeyID is true for a secret: it has no id, so a token's kid says
-	// nothing about it.
+	byID map[string][]*Key // those of one id have different algorithms
+	// listed are the ids of the document's keys, of those that were left out too.
+	listed map[string]bool
+	// ignoreKeyID is true for a secret and for keys in PEM: they have no ids, so
+	// a token's kid says nothing about them.
 	ignoreKeyID bool
 	// ignored are the keys that were left out.
 	ignored []Ignored
+}
+
+// Query is what a token says about the key that verifies it.
+type Query struct {
+	ID        string // kid
+	HasID     bool
+	Algorithm string
+	// OptionalID means that several keys may be tried: without an id, those that
+	// fit the algorithm; with one that no key has, those that have no id either.
+	OptionalID bool
 }
 
 // Ignored is a key of a document that is not in the set.
@@ -58,8 +75,10 @@ func (s *Set) Ignored() []Ignored { return s.ignored }
 //
 // The entire set is refused if it is not strict JSON or too large, if a key has
 // a private or symmetric member (a published one is compromised, and a
-// symmetric key in a set would let its readers sign), if two keys have the same
-// id (which one is meant depends on the reader), and if no usable key is left.
+// symmetric key in a set would let its readers sign), if two different keys have
+// the same id and could verify the same algorithm (which one is meant depends on
+// the reader), and if no usable key is left. A key that is listed twice counts
+// once.
 //
 // A key that cannot or must not be used here is left out, and the others are
 // used: an unknown kty or curve, another use or algorithm (RFC 7517 section 5
@@ -72,33 +91,43 @@ func Parse(data []byte) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := &Set{byID: map[string]*Key{}}
-	ids := map[string]bool{}
-	for i, entry := range listed {
-		jwk, ok := entry.(map[string]any)
+	set := newSet()
+	entries := map[string][]entry{}
+	for i, element := range listed {
+		jwk, ok := element.(map[string]any)
 		if !ok {
 			return nil, fmt.Errorf("jwks: key %d is not an object", i)
 		}
 		if hasPrivateMembers(jwk) {
 			return nil, fmt.Errorf("jwks: key %d shows a private or symmetric part", i)
 		}
-		if id, named := jwk["kid"].(string); named {
-			if ids[id] {
-				return nil, fmt.Errorf("jwks: key %d has the id of another", i)
+		key, err := parseKey(jwk)
+		id, named := jwk["kid"].(string)
+		if named {
+			e := newEntry(i, jwk, key)
+			if other := e.conflict(entries[id]); other != nil {
+				return nil, fmt.Errorf("jwks: key %d has the id of key %d, is another one, and could verify the same algorithm", i, other.index)
 			}
-			ids[id] = true
+			entries[id] = append(entries[id], e)
+			set.listed[id] = true
 		}
-		if key, err := parseKey(jwk); err == nil {
+		if err == nil {
 			set.add(key)
 		} else {
-			id, _ := jwk["kid"].(string)
 			set.ignored = append(set.ignored, Ignored{i, printableID(id), err.Error()})
 		}
 	}
-	if len(set.keys) == 0 {
-		return nil, noUsableKey(set.ignored)
+	return set.usable()
+}
+
+func newSet() *Set { return &Set{byID: map[string][]*Key{}, listed: map[string]bool{}} }
+
+// usable returns the set if it has a key.
+func (s *Set) usable() (*Set, error) {
+	if len(s.keys) == 0 {
+		return nil, noUsableKey(s.ignored)
 	}
-	return set, nil
+	return s, nil
 }
 
 // noUsableKey returns the error for a document without a usable key. It gives
@@ -158,32 +187,52 @@ func hasPrivateMembers(jwk map[string]any) bool {
 	return jwk["kty"] == "oct"
 }
 
+// add adds a key, unless the set has it.
 func (s *Set) add(k *Key) {
+	if s.Contains(k) {
+		return
+	}
 	s.keys = append(s.keys, k)
 	if k.hasID {
-		s.byID[k.id] = k
+		s.byID[k.id] = append(s.byID[k.id], k)
 	}
 }
 
 // Find returns the key that the id and the algorithm name. Without an id it is
-// the one key that supports the algorithm. ErrNoKey means that no key matches,
-// ErrManyKeys that several match and no id selects one.
-func (s *Set) Find(kid string, hasKid bool, algorithm string) (*Key, error) {
-	if hasKid && !s.ignoreKeyID {
-		if k := s.byID[kid]; k != nil && k.SupportsAlgorithm(algorithm) {
-			return k, nil
+// the one key that supports the algorithm. With OptionalID there may be up to
+// four keys to try, in the order of the document. ErrNoKey means that no key
+// matches, ErrManyKeys that several match and no id selects one. The slice must
+// not be modified.
+func (s *Set) Find(q Query) ([]*Key, error) {
+	if !q.HasID || s.ignoreKeyID {
+		return s.fitting(q, false)
+	}
+	named := s.byID[q.ID]
+	for i, k := range named {
+		if k.SupportsAlgorithm(q.Algorithm) {
+			return named[i : i+1 : i+1], nil
 		}
+	}
+	if !q.OptionalID || s.listed[q.ID] {
 		return nil, ErrNoKey
 	}
-	var found *Key
-	for _, k := range s.keys {
-		if !k.SupportsAlgorithm(algorithm) {
-			continue
-		}
-		if found != nil {
+	return s.fitting(q, true)
+}
+
+// fitting returns the keys that support the algorithm, or only those without an
+// id.
+func (s *Set) fitting(q Query, withoutID bool) ([]*Key, error) {
+	var found []*Key
+	for i, k := range s.keys {
+		switch {
+		case !k.SupportsAlgorithm(q.Algorithm) || withoutID && k.hasID:
+		case found == nil:
+			found = s.keys[i : i+1 : i+1]
+		case !q.OptionalID:
 			return nil, ErrManyKeys
+		case len(found) < maxTried && !slices.ContainsFunc(found, func(other *Key) bool { return other.keyDigest == k.keyDigest }):
+			found = append(found, k)
 		}
-		found = k
 	}
 	if found == nil {
 		return nil, ErrNoKey

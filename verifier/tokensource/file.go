@@ -33,11 +33,11 @@ type File struct {
 	failure atomic.Pointer[error]    // of the last read; nil if it succeeded
 }
 
-// NewJWKSFile reads a key set (RFC 7517 section 5). A nil logger or observer
-// discards. An invalid file is not an error here: the File is not ready until a
-// Reload succeeds.
+// NewJWKSFile reads a key set (RFC 7517 section 5), or public keys in PEM. A nil
+// logger or observer discards. An invalid file is not an error here: the File is
+// not ready until a Reload succeeds.
 func NewJWKSFile(path string, log *slog.Logger, observer Observer) *File {
-	return newFile(path, maxDocument, jwks.Parse, log, observer)
+	return newFile(path, maxDocument, jwks.ParseFile, log, observer)
 }
 
 // NewSecretFile reads a secret for HMAC, as NewJWKSFile reads a key set.
@@ -112,15 +112,14 @@ func (f *File) read() (*jwks.Set, error) {
 	return f.parse(text)
 }
 
-// Find returns the key that the id and the algorithm name: jwks.ErrNoKey or
-// jwks.ErrManyKeys if the file does not have it, another error until a file
-// was read.
-func (f *File) Find(_ context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
+// Find implements verifier.KeySource. The error is neither jwks.ErrNoKey nor
+// jwks.ErrManyKeys until a file was read.
+func (f *File) Find(_ context.Context, q jwks.Query, _ time.Time) ([]*jwks.Key, error) {
 	keys := f.keys.Load()
 	if keys == nil {
 		return nil, f.Ready()
 	}
-	return keys.Find(kid, hasKid, algorithm)
+	return keys.Find(q)
 }
 
 // Contains reports whether a key found earlier is still in the file.

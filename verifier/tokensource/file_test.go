@@ -3,6 +3,10 @@ package tokensource_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +31,7 @@ func write(t *testing.T, path, text string) {
 }
 
 func findIn(f *tokensource.File, kid, algorithm string) (*jwks.Key, error) {
-	return f.Find(context.Background(), kid, true, algorithm, time.Now())
+	return firstKey(f.Find(context.Background(), jwks.Query{ID: kid, HasID: true, Algorithm: algorithm}, time.Now()))
 }
 
 func TestJWKSFile(t *testing.T) {
@@ -118,7 +122,7 @@ func TestSecretFile(t *testing.T) {
 	}
 	write(t, path, strings.Repeat("s", 64)+"\n")
 	f.Reload()
-	key, err := f.Find(context.Background(), "", false, "HS256", time.Now())
+	key, err := firstKey(f.Find(context.Background(), jwks.Query{Algorithm: "HS256"}, time.Now()))
 	if err != nil || string(key.VerificationKey().([]byte)) != strings.Repeat("s", 64) {
 		t.Errorf("key %v, error %v", key, err)
 	}
@@ -151,4 +155,40 @@ func TestIrregularFile(t *testing.T) {
 	if err := tokensource.NewJWKSFile(link, nil, nil).Ready(); err != nil {
 		t.Errorf("a link: %v", err)
 	}
+}
+
+// TestPEMFile: the file may have public keys in PEM, which have no ids. A private
+// key is not accepted, and the last good keys stay.
+func TestPEMFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "issuer.pem")
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
+	f := tokensource.NewJWKSFile(path, nil, nil)
+	key, err := findIn(f, "any", "EdDSA")
+	if err != nil || !public.Equal(key.VerificationKey()) {
+		t.Fatalf("%v, %v", key, err)
+	}
+	if der, err = x509.MarshalPKCS8PrivateKey(private); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	f.Reload()
+	if again, err := findIn(f, "any", "EdDSA"); err != nil || again != key {
+		t.Errorf("the last good key is not in force: %v", err)
+	}
+}
+
+// firstKey returns the first of the keys that Find returned.
+func firstKey(keys []*jwks.Key, err error) (*jwks.Key, error) {
+	if err != nil {
+		return nil, err
+	}
+	return keys[0], nil
 }

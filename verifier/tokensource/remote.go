@@ -110,22 +110,28 @@ func (r *Remote) Contains(key *jwks.Key) bool {
 	return keys != nil && keys.Contains(key)
 }
 
-// Find returns the key that the id and the algorithm name. A known one comes
-// from memory. An unknown one causes one refresh, shared by all callers and not
-// more often than MinInterval. The error is jwks.ErrNoKey if a recent key set
-// does not have the key, jwks.ErrManyKeys if the token names none of several;
-// any other error means that the key set is not known.
-func (r *Remote) Find(ctx context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
-	keys := r.keys.Load()
-	if keys != nil {
-		if key, err := keys.Find(kid, hasKid, algorithm); !errors.Is(err, jwks.ErrNoKey) {
-			return key, err
+// Find implements verifier.KeySource. A known key comes from memory. An unknown
+// one causes one refresh, shared by all callers and not more often than
+// MinInterval, before a key without an id stands in for it. If the refresh
+// fails, such a key of the last good set still does.
+func (r *Remote) Find(ctx context.Context, q jwks.Query, _ time.Time) ([]*jwks.Key, error) {
+	if keys := r.keys.Load(); keys != nil {
+		named := q
+		named.OptionalID = q.OptionalID && !q.HasID
+		if found, err := keys.Find(named); !errors.Is(err, jwks.ErrNoKey) {
+			return found, err
 		}
 	}
-	if err := r.waitForRefresh(ctx); err != nil {
-		return nil, fmt.Errorf("keys of issuer %s: %w", r.cfg.Name, err)
+	failure := r.waitForRefresh(ctx)
+	if failure == nil {
+		return r.keys.Load().Find(q)
 	}
-	return r.keys.Load().Find(kid, hasKid, algorithm)
+	if keys := r.keys.Load(); keys != nil && q.OptionalID {
+		if found, err := keys.Find(q); err == nil {
+			return found, nil
+		}
+	}
+	return nil, fmt.Errorf("keys of issuer %s: %w", r.cfg.Name, failure)
 }
 
 var (

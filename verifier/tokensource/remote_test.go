@@ -33,7 +33,7 @@ func newRemote(t *testing.T, cfg tokensource.RemoteConfig) *tokensource.Remote {
 }
 
 func find(r *tokensource.Remote, kid string) (*jwks.Key, error) {
-	return r.Find(context.Background(), kid, true, "EdDSA", time.Now())
+	return firstKey(r.Find(context.Background(), jwks.Query{ID: kid, HasID: true, Algorithm: "EdDSA"}, time.Now()))
 }
 
 // eventuallyFinds waits until the key is found.
@@ -63,11 +63,58 @@ func TestFirstCheckWaitsForTheFirstLoad(t *testing.T) {
 	if _, err := find(r, "b"); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("unknown key just after a refresh: %v, want %v", err, jwks.ErrNoKey)
 	}
-	if _, err := r.Find(context.Background(), "a", true, "RS256", time.Now()); !errors.Is(err, jwks.ErrNoKey) {
+	if _, err := r.Find(context.Background(), jwks.Query{ID: "a", HasID: true, Algorithm: "RS256"}, time.Now()); !errors.Is(err, jwks.ErrNoKey) {
 		t.Errorf("a key of another algorithm: %v", err)
 	}
 	if n := m.hits.Load(); n != 1 {
 		t.Errorf("%d requests, want 1", n)
+	}
+}
+
+// TestKeyWithoutIDAfterRefresh: a token that names an unknown key causes a refresh
+// before a key without an id stands in for it, if that is allowed at all. While
+// the issuer is unavailable, such a key of the last good set does.
+func TestKeyWithoutIDAfterRefresh(t *testing.T) {
+	m := newFaultServer(t)
+	unnamed := strings.Replace(jwk(t, "x"), `"kid":"x",`, "", 1)
+	if strings.Contains(unnamed, "kid") {
+		t.Fatal(unnamed)
+	}
+	m.set(respond(jwkSet(unnamed, jwk(t, "a"))))
+	r := newRemote(t, tokensource.RemoteConfig{JWKSURL: m.url(), MinInterval: time.Nanosecond, Wait: slack})
+	eventuallyFinds(t, r, "a")
+	query := jwks.Query{ID: "new", HasID: true, Algorithm: "EdDSA", OptionalID: true}
+	before := m.hits.Load()
+	key, err := firstKey(r.Find(t.Context(), query, time.Now()))
+	if _, has := key.ID(); err != nil || has || m.hits.Load() != before+1 {
+		t.Fatalf("%v, %d requests", err, m.hits.Load()-before)
+	}
+	if _, err := find(r, "new"); !errors.Is(err, jwks.ErrNoKey) {
+		t.Errorf("by default: %v", err)
+	}
+	m.set(respond(jwkSet(unnamed, jwk(t, "new"))))
+	if key, err = firstKey(r.Find(t.Context(), query, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if id, _ := key.ID(); id != "new" {
+		t.Errorf("the refresh has the key, and %q is tried", id)
+	}
+	m.set(respond("junk"))
+	query.ID = "newer"
+	key, err = firstKey(r.Find(t.Context(), query, time.Now()))
+	if err != nil {
+		t.Fatalf("while the issuer is unavailable: %v", err)
+	}
+	if _, has := key.ID(); has {
+		t.Error("another key stands in")
+	}
+	if _, err := find(r, "newer"); !isUnavailable(err) {
+		t.Errorf("by default, while the issuer is unavailable: %v", err)
+	}
+	query.HasID = false
+	before = m.hits.Load()
+	if keys, err := r.Find(t.Context(), query, time.Now()); err != nil || len(keys) != 2 || m.hits.Load() != before {
+		t.Errorf("no id: %d keys, %v, %d requests", len(keys), err, m.hits.Load()-before)
 	}
 }
 
@@ -230,7 +277,7 @@ func TestCheckDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 	defer cancel()
 	returnsWithin(t, slack, "a check with a deadline", func() {
-		if _, err := r.Find(ctx, "a", true, "EdDSA", time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := r.Find(ctx, jwks.Query{ID: "a", HasID: true, Algorithm: "EdDSA"}, time.Now()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 	})

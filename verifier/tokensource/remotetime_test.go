@@ -274,7 +274,7 @@ func TestCloseEndsChecks(t *testing.T) {
 		r := newRemote(t, tokensource.RemoteConfig{JWKSURL: "https://issuer.test", Client: &http.Client{Transport: s}, Wait: time.Hour})
 		go func() { time.Sleep(time.Second); _ = r.Close() }()
 		began := time.Now()
-		if _, err := r.Find(context.Background(), "a", true, "EdDSA", began); !isUnavailable(err) || time.Since(began) != time.Second {
+		if _, err := r.Find(context.Background(), jwks.Query{ID: "a", HasID: true, Algorithm: "EdDSA"}, began); !isUnavailable(err) || time.Since(began) != time.Second {
 			t.Errorf("error %v after %s", err, time.Since(began))
 		}
 	})

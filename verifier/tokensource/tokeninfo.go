@@ -11,6 +11,7 @@ import (
 
 	"keyward/authz"
 	"keyward/verifier"
+	tokenclaims "keyward/verifier/claims"
 	"keyward/verifier/strictjson"
 )
 
@@ -108,9 +109,7 @@ func (c *claims) id(name string) string {
 	return id
 }
 
-// readID returns the text of an id, or the decimal digits of a number. Beyond
-// 2^53 a reader of JSON may have rounded the number to that of another user
-// (RFC 8259 section 6), so such a number is not an id.
+// readID returns the text of an id, or the decimal digits of a number up to 2^53.
 func readID(value any) (id string, ok bool) {
 	switch value := value.(type) {
 	case string:
@@ -118,10 +117,7 @@ func readID(value any) (id string, ok bool) {
 			return strings.Clone(value), true
 		}
 	case json.Number:
-		n, err := strconv.ParseUint(string(value), 10, 64)
-		if digits := strconv.FormatUint(n, 10); err == nil && n <= 1<<53 && digits == string(value) {
-			return digits, true
-		}
+		return tokenclaims.Name(value)
 	}
 	return "", false
 }
@@ -208,7 +204,7 @@ func (c *claims) time(name string) time.Time {
 	if text, ok := value.(string); ok && isDecimal(text) {
 		value = json.Number(text)
 	}
-	date, ok := verifier.ParseNumericDate(value)
+	date, ok := tokenclaims.ParseNumericDate(value)
 	if !ok {
 		c.wrong(name, "a time in seconds since 1970, before the year 10000 (milliseconds are not)")
 		return time.Time{}

@@ -85,6 +85,9 @@ func (c *userSet) Run(env *command.Env) error {
 	}
 	if made {
 		env.WarnOfScripts("user", user.Name)
+		if strings.Contains(user.Name, ":") { // RFC 7617 section 2
+			env.Note("note: user %s is for tokens and keys: Basic credentials cannot have a name with a colon", command.Quoted(user.Name))
+		}
 	}
 	return c.Print(env, user, func(w io.Writer) { writeUsers(w, []manage.UserView{user}) })
 }

@@ -87,12 +87,12 @@ func (f *issuer) pass(d time.Duration) { f.passed.Add(int64(d)) }
 type keySource struct{ *signingkeys.Keys }
 
 // Find implements verifier.KeySource.
-func (k keySource) Find(_ context.Context, kid string, hasKid bool, algorithm string, _ time.Time) (*jwks.Key, error) {
+func (k keySource) Find(_ context.Context, q jwks.Query, _ time.Time) ([]*jwks.Key, error) {
 	set, err := jwks.Parse(k.Public())
 	if err != nil {
 		return nil, err
 	}
-	return set.Find(kid, hasKid, algorithm)
+	return set.Find(q)
 }
 
 // Contains implements verifier.KeySource.

@@ -1,4 +1,4 @@
-package verifier
+package claims
 
 import (
 	"encoding/json"
@@ -18,8 +18,9 @@ const (
 	maxDateExponentDigits = 2
 )
 
-// optionalDate reads a date, if the member is present.
-func optionalDate(members map[string]any, name string, into *time.Time) bool {
+// OptionalDate reads a date, if the member is present. It reports whether the
+// member is absent or a date.
+func OptionalDate(members map[string]any, name string, into *time.Time) bool {
 	v, there := members[name]
 	if !there {
 		return true

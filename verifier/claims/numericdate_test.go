@@ -1,4 +1,4 @@
-package verifier_test
+package claims_test
 
 import (
 	"encoding/json"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"keyward/verifier"
+	"keyward/verifier/claims"
 	"keyward/verifier/strictjson"
 )
 
@@ -25,7 +25,7 @@ func FuzzNumericDate(f *testing.F) {
 		if err != nil || !isNumber {
 			t.Skip()
 		}
-		date, ok := verifier.ParseNumericDate(number)
+		date, ok := claims.ParseNumericDate(number)
 		if !ok {
 			t.Skip() // out of range, or above the limits: see TestNumericDate
 		}
@@ -45,17 +45,17 @@ func TestNumericDate(t *testing.T) {
 		"253402300799.9999999999": time.Unix(253402300799, 999999999), "9e-10": time.Unix(0, 0), "0e99": time.Unix(0, 0),
 		"17000000000000000000e-10": time.Unix(1_700_000_000, 0), "0.17e10": time.Unix(1_700_000_000, 0), "1700000000.001": time.Unix(1_700_000_000, 1e6),
 	} {
-		if got, ok := verifier.ParseNumericDate(json.Number(text)); !ok || !got.Equal(want) {
+		if got, ok := claims.ParseNumericDate(json.Number(text)); !ok || !got.Equal(want) {
 			t.Errorf("%s is %s, %t, want %s", text, got, ok, want)
 		}
 	}
 	for _, text := range []string{"-1", "-1e-99", "253402300800", "2534023008e2", "1e99", "1e100", "0e005", "9223372036854775808"} {
-		if got, ok := verifier.ParseNumericDate(json.Number(text)); ok {
+		if got, ok := claims.ParseNumericDate(json.Number(text)); ok {
 			t.Errorf("%s is %s", text, got)
 		}
 	}
 	for _, other := range []any{nil, "1", true, 1.5} {
-		if _, ok := verifier.ParseNumericDate(other); ok {
+		if _, ok := claims.ParseNumericDate(other); ok {
 			t.Errorf("%v is a date", other)
 		}
 	}

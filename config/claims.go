@@ -1,0 +1,223 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"keyward/authz"
+	"keyward/chars"
+	"keyward/config/strictyaml"
+	"keyward/verifier/claims"
+)
+
+// ClaimValues names the values that a claim may have, with * for any text.
+type ClaimValues struct {
+	Claim  string // a name, a dotted path or a JSON pointer
+	Values []string
+}
+
+// Bounds of max_token_bytes. Envoy passes 60 KiB of headers by default.
+const (
+	defaultTokenBytes = 8192
+	minTokenBytes     = 256
+	maxTokenBytes     = 64 << 10
+)
+
+func validClaimPath(text string) error {
+	_, err := claims.ParsePath(text)
+	return err
+}
+
+// scopeClaims reads the name of one claim, or a list of them.
+func (d *decoder) scopeClaims(v strictyaml.Value, to *[]string) {
+	if v.Kind != yaml.SequenceNode {
+		var name string
+		if d.Checked(&name, validClaimPath)(v); name != "" {
+			*to = []string{name}
+		}
+		return
+	}
+	if len(v.Content) == 0 {
+		d.Report(v.Line, "%s: the list is empty, so no scope would ever be granted; leave it out for the claim scope", v.Name)
+		return
+	}
+	d.List(to, validClaimPath)(v)
+	d.reportTwice(v, *to, samePath)
+}
+
+// samePath returns a claim's path in the form in which two of the same claim are
+// equal.
+func samePath(text string) string {
+	path, err := claims.ParsePath(text)
+	if err != nil {
+		return text
+	}
+	return path.String()
+}
+
+// reportTwice reports an element of a list that an earlier one equals.
+func (d *decoder) reportTwice(v strictyaml.Value, texts []string, form func(string) string) {
+	seen := map[string]bool{}
+	for i, text := range texts {
+		if seen[form(text)] && text != "" {
+			d.Report(v.Content[i].Line, "%s: %q is in the list twice", v.Name, text)
+		}
+		seen[form(text)] = true
+	}
+}
+
+// checkedElsewhere are claims that other settings bound, with what to write
+// instead of a condition.
+var checkedElsewhere = map[string]string{
+	"iss": "`issuer` is compared with it; each issuer has its own entry",
+	"exp": "it is a time, which `leeway` and `max_lifetime` bound",
+	"nbf": "it is a time, which `leeway` bounds",
+	"iat": "it is a time, which `leeway` and `max_lifetime` bound",
+	"cnf": "a token that has it is refused",
+}
+
+// claimValues reads the conditions of an issuer: a mapping from claims to lists
+// of values.
+func (d *decoder) claimValues(v strictyaml.Value, to *[]ClaimValues) {
+	if v.Kind != yaml.MappingNode {
+		d.Wrong(v, "a mapping from claims to lists of values, as {repository: [octo-org/*]}")
+		return
+	}
+	*to = nil
+	first := map[string]string{}
+	for key, node := range strictyaml.Pairs(v.Node) {
+		name := strictyaml.Value{Node: key, Name: v.Name}
+		list := strictyaml.Value{Node: node, Name: v.Name + "." + key.Value}
+		var path string
+		if d.Checked(&path, validClaimPath)(name); path == "" {
+			continue
+		}
+		same := samePath(path)
+		switch {
+		case first[same] == path: // reported as a key that stands there twice
+		case checkedElsewhere[same] != "":
+			d.Report(key.Line, "%s: a condition on %s is not possible: %s", v.Name, same, checkedElsewhere[same])
+		case first[same] != "":
+			d.Report(key.Line, "%s: %q and %q are the same claim; write all its values in one list", v.Name, first[same], path)
+		default:
+			first[same] = path
+			*to = append(*to, ClaimValues{path, d.conditionValues(list)})
+		}
+	}
+	slices.SortFunc(*to, func(a, b ClaimValues) int { return strings.Compare(a.Claim, b.Claim) })
+}
+
+// conditionValues reads the values of one claim.
+func (d *decoder) conditionValues(v strictyaml.Value) (values []string) {
+	switch {
+	case v.Kind != yaml.SequenceNode:
+		d.Wrong(v, `a list of values, as ["a", "b/*"]`)
+		return nil
+	case len(v.Content) == 0:
+		d.Report(v.Line, "%s: the list is empty, so every token would be refused; write the values that the claim may have, or leave the claim out", v.Name)
+		return nil
+	}
+	d.List(&values, claims.CheckValue)(v)
+	d.reportTwice(v, values, func(text string) string { return text })
+	for i, value := range values {
+		if warning := wideValue(value); warning != "" {
+			d.Warn(v.Content[i].Line, "%s: %s", v.Name, warning)
+		}
+	}
+	return values
+}
+
+// wideValue returns in which way a value accepts more than it seems to, "" if it
+// does not. The names of others may begin or end as one's own do.
+func wideValue(value string) string {
+	isWord := func(c byte) bool { return chars.Alphanumeric.Is(c) }
+	star := strings.Index(value, "*")
+	switch {
+	case strings.Trim(value, "*") == "":
+		return "* alone accepts every value of the claim, so that it need only be there"
+	case star > 0 && isWord(value[star-1]):
+		return fmt.Sprintf("%q accepts longer names too: end the name in front of * with the character that follows it, such as / or :", value)
+	case star == 0 && value[1] != '@' && value[1] != '.':
+		return fmt.Sprintf("%q accepts every beginning, such as the names of other owners", value)
+	default:
+		return ""
+	}
+}
+
+// notAccessTokens are types of tokens that are made for something else than
+// access to an API, with what they are.
+var notAccessTokens = map[string]string{
+	"dpop+jwt": "a proof of possession", "logout+jwt": "a logout token", "secevent+jwt": "a security event", "rt+jwt": "a refresh token",
+	"oauth-authz-req+jwt": "an authorization request", "client-authentication+jwt": "a client's authentication", "token-introspection+jwt": "an introspection response",
+	"entity-statement+jwt": "a statement about a member of a federation", "trust-mark+jwt": "a mark of a federation", "kb+jwt": "the proof of a credential's holder",
+	"statuslist+jwt": "a list of statuses", "jose+json": "a token in the JSON serialization, which is not supported",
+}
+
+// tokenTypes reads values of typ.
+func (d *decoder) tokenTypes(v strictyaml.Value, to *[]string) {
+	d.List(to, validTokenType)(v)
+	if v.Kind == yaml.SequenceNode {
+		d.reportTwice(v, *to, mediaType)
+	}
+}
+
+// mediaType returns a type as those of tokens are compared: in lower case, and
+// without application/ (RFC 7515 section 4.1.9).
+func mediaType(name string) string {
+	return strings.TrimPrefix(chars.LowerASCII(name), "application/")
+}
+
+func validTokenType(name string) error {
+	short := mediaType(name)
+	valid := func(r rune) bool {
+		return r < 0x80 && (chars.Alphanumeric.Is(byte(r)) || strings.ContainsRune("!#$&-^_.+", r))
+	} // RFC 6838 section 4.2
+	switch {
+	case short == "" || len(name) > 127 || strings.ContainsFunc(short, func(r rune) bool { return !valid(r) }):
+		return errors.New("want the name of a media type, as JOSE or vnd.example+jwt")
+	case notAccessTokens[short] != "":
+		return fmt.Errorf("%s is %s: it is never an access token", short, notAccessTokens[short])
+	case short == "none":
+		return errors.New("leave it out: with kind jwt a token without typ is accepted, and with kind oauth it never is")
+	default:
+		return nil
+	}
+}
+
+// laxProblems returns which settings that accept more contradict the others.
+func (t *JWT) laxProblems() (all []string) {
+	reportIf := func(is bool, text string) {
+		if is {
+			all = append(all, text)
+		}
+	}
+	reportIf(samePath(t.AudienceClaim) != "aud" && len(t.Audiences) == 0, "audience_claim needs audiences: the values that the claim may have")
+	reportIf(!t.RequireExp && t.AuthMethod == authz.AuthMethodOAuth, "require_exp: false contradicts kind oauth, for which RFC 9068 section 2.2 requires exp; use kind jwt")
+	reportIf(t.Keyward && (!t.RequireKid || len(t.Types) > 0 || samePath(t.AudienceClaim) != "aud"),
+		"require_kid, types and audience_claim can't be set with keyward: true: the tokens of a Keyward have all that is required")
+	return all
+}
+
+// laxWarnings returns which of these settings have no effect, or more than one
+// may think.
+func (t *JWT) laxWarnings() (all []string) {
+	for _, name := range t.Types {
+		switch short := mediaType(name); {
+		case short == "at+jwt" || short == "jwt" && t.AuthMethod != authz.AuthMethodOAuth:
+			all = append(all, fmt.Sprintf("types: %q is of no effect: it is accepted already", name))
+		case short == "jwt":
+			all = append(all, fmt.Sprintf("types: %q accepts ID tokens too, if the issuer makes some for these audiences", name))
+		}
+	}
+	if !t.RequireKid && t.HMACSecretFile != "" {
+		all = append(all, "require_kid: false is of no effect with hmac_secret_file: a secret has no kid")
+	}
+	if !t.RequireExp {
+		all = append(all, "require_exp: false: a token that has neither exp nor iat is accepted until it is revoked, or its key is gone")
+	}
+	return all
+}

@@ -1,0 +1,119 @@
+// Package grammar checks the names that an operator gives to places of a
+// request: schemes, headers, cookies, query parameters, subprotocols. An error
+// says what is wrong with the name and what to write instead. It decides nothing
+// about requests.
+package grammar
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"keyward/chars"
+)
+
+// ConnectionHeaders are those that proxies interpret themselves.
+var ConnectionHeaders = []string{
+	"connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+}
+
+// proofSchemes are schemes of Authorization whose credentials are more than a
+// secret by itself: signatures, proofs, exchanges of several messages.
+var proofSchemes = []string{"aws4-hmac-sha256", "digest", "dpop", "gnap", "hawk", "hoba", "mutual", "negotiate", "ntlm", "oauth", "scram-sha-1", "scram-sha-256", "signature"}
+
+// TokenScheme accepts schemes that carry a key or a token, and nothing for
+// a value without a scheme.
+func TokenScheme(name string) error {
+	lower := chars.LowerASCII(name)
+	switch {
+	case name == "":
+		return nil
+	case lower == "bearer" || lower == "basic":
+		return fmt.Errorf("%s is a key of its own: credentials.%s", name, lower)
+	case slices.Contains(proofSchemes, lower):
+		return fmt.Errorf("%s carries a signature or a proof, which is not checked here; a scheme that carries only a key or a token can stand here", name)
+	case strings.HasSuffix(name, ":") || strings.Contains(name, " "):
+		return fmt.Errorf("this is not a scheme; want a word, as Token is in `Authorization: Token …`")
+	case !IsWord(name, tokenMarks) || len(name) > 32:
+		return errors.New("a scheme is 1 to 32 characters of a token (RFC 9110 section 5.6.2)")
+	}
+	return nil
+}
+
+// tokenMarks are the characters of a token (RFC 9110 section 5.6.2) that are
+// neither letters nor digits.
+const tokenMarks = "!#$%&'*+-.^_`|~"
+
+// CredentialHeader accepts headers that may carry a credential.
+func CredentialHeader(name string) error {
+	lower := chars.LowerASCII(name)
+	switch {
+	case name == "":
+		return errors.New("a header needs a name")
+	case !IsWord(name, tokenMarks):
+		return errors.New("this is not a header name")
+	case lower == "authorization":
+		return errors.New("the header Authorization is read for credentials.bearer, credentials.basic and credentials.schemes; `schemes: [\"\"]` is for a key without a scheme")
+	case lower == "cookie":
+		return errors.New("a cookie is named by credentials.cookie")
+	case lower == "sec-websocket-protocol":
+		return errors.New("a subprotocol that carries a credential is named by credentials.websocket_protocol")
+	case slices.Contains(ConnectionHeaders, lower):
+		return errors.New("this header has a meaning of its own and can't carry a key")
+	case strings.Contains(name, "_"):
+		return fmt.Errorf("proxies drop or refuse headers with an underscore, and upstreams can't tell %s from %s; have the proxy rename it to %[2]s (docs/proxies.md: A header with an underscore)", name, strings.ReplaceAll(name, "_", "-"))
+	}
+	return nil
+}
+
+// Cookie accepts the name of a cookie, and the empty text for none.
+func Cookie(name string) error {
+	if name != "" && !IsWord(name, tokenMarks) {
+		return errors.New("this is not a cookie name")
+	}
+	return nil
+}
+
+// QueryParameter accepts names that have only one encoding: if a client could
+// encode the name differently, the proxy could not remove the parameter.
+func QueryParameter(name string) error {
+	switch {
+	case name == "":
+		return errors.New("a query parameter needs a name")
+	case strings.HasPrefix(name, "?") || strings.HasPrefix(name, "&") || strings.HasSuffix(name, "="):
+		return fmt.Errorf("want the parameter's name alone: %s", strings.Trim(name, "?&="))
+	case !IsWord(name, "-._~"):
+		return errors.New("a query parameter's name is of letters, digits and - . _ ~")
+	}
+	return nil
+}
+
+// SubprotocolPrefix accepts what a subprotocol can begin with (RFC 6455 section
+// 4.1). It ends with a mark, so that no other subprotocol begins so by chance.
+func SubprotocolPrefix(prefix string) error {
+	switch {
+	case prefix == "":
+		return nil
+	case strings.ContainsAny(prefix, ", "):
+		return errors.New("want what one subprotocol begins with, as openai-insecure-api-key.; not a list")
+	case !IsWord(prefix, tokenMarks) || len(prefix) > 255:
+		return errors.New("a subprotocol is 1 to 255 characters of a token (RFC 9110 section 5.6.2)")
+	case IsWord(prefix[len(prefix)-1:], ""):
+		return fmt.Errorf("want what the subprotocol has before the key, with the mark at its end; do you mean %q?", prefix+".")
+	}
+	return nil
+}
+
+// IsWord reports whether s consists of ASCII letters, digits and the other
+// characters given.
+func IsWord(s, others string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,4 @@
+// Package claims reads the claims of a token: where a claim is, and what its
+// value means as a name, a time, scopes, or under a condition of the operator.
+// It does not decide whether a token is valid, and it quotes no value.
+package claims
