@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -89,6 +90,29 @@ func TestRecipeSignalRForwards(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}, "haproxy")
+}
+
+// TestRecipeSignalRClaimTypes: the page's settings for claims that are named by
+// URLs.
+func TestRecipeSignalRClaimTypes(t *testing.T) {
+	const subject, role = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/nameidentifier", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
+	page := readText(t, filepath.Join(programs.root, recipePage("signalr")))
+	r, issuer := newSignalR(t, "", func(config string) string {
+		for setting, claim := range map[string][2]string{"subject_claim: ": {"nameid", subject}, "scope_claim: ": {"role", role}} {
+			changed := setting + "/" + strings.ReplaceAll(claim[1], "/", "~1")
+			if !strings.Contains(page, "`"+changed+"`") || !strings.Contains(config, setting+claim[0]) {
+				t.Fatalf("the page does not have %s", changed)
+			}
+			config = strings.Replace(config, setting+claim[0], changed, 1)
+		}
+		return config
+	})
+	r.variables["OWN"] = ownToken(t, issuer, []byte(placesSecret), func(_, c map[string]any) {
+		c[subject], c[role] = c["nameid"], c["role"]
+		delete(c, "nameid")
+		delete(c, "role")
+	})
+	r.script("claim types", `curl "https://api.example.com/hubs/chat?id=1&access_token=$OWN" # 200, X-Auth-Subject: 17, X-Auth-Scopes: Support chat`+"\n")
 }
 
 // TestRecipeIssuer: what the harness of issuers serves and signs is what its
