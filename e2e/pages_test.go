@@ -23,7 +23,7 @@ import (
 // in a block of `sh` must succeed. In a block without a language the commands
 // begin with `$ `, and print what the page shows, but for what is random.
 // pages_sessions_test.go has what a section needs beforehand, and the commands that
-// cannot run here.
+// cannot run here. recipes_test.go runs the pages of docs/recipes.
 func TestPageCommands(t *testing.T) {
 	need(t, "curl")
 	ran, left := map[string]bool{}, map[string]bool{}

@@ -70,15 +70,26 @@ func (s *system) envoyConfig() *stack.EnvoyConfig {
 
 func (s *system) envoyConfigOf(file string) *stack.EnvoyConfig {
 	s.t.Helper()
-	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, file))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	config := s.loadEnvoyConfig(file)
 	if !s.opts.shippedTimeout {
 		authzFilter(config)["grpc_service"].(map[string]any)["timeout"] = "10s"
 	}
 	if s.opts.envoy != nil {
 		s.opts.envoy(s.t, config)
+	}
+	return config
+}
+
+// loadEnvoyConfig reads a file of the repository, with the changes of a page.
+func (s *system) loadEnvoyConfig(file string) *stack.EnvoyConfig {
+	s.t.Helper()
+	path := filepath.Join(programs.root, file)
+	if len(s.opts.diffs) > 0 {
+		path = writeFile(s.t, s.t.TempDir(), "envoy.yaml", s.changed(file, readText(s.t, path)))
+	}
+	config, err := stack.LoadEnvoyConfig(path)
+	if err != nil {
+		s.t.Fatal(err)
 	}
 	return config
 }
@@ -95,10 +106,11 @@ func (s *system) shipped(file ...string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	changed := s.changed(filepath.Join(append([]string{"deploy"}, file...)...), string(text))
 	if s.opts.text != nil {
-		return s.opts.text(string(text))
+		return s.opts.text(changed)
 	}
-	return string(text)
+	return changed
 }
 
 // replaced replaces a text that must be present.

@@ -10,10 +10,7 @@ import (
 // envoyHTTPProxy returns Envoy with the configuration for asking over HTTP.
 func envoyHTTPProxy(s *system) stack.Proxy {
 	s.t.Helper()
-	config, err := stack.LoadEnvoyConfig(filepath.Join(programs.root, "deploy", "envoy-http", "envoy.yaml"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	config := s.loadEnvoyConfig(filepath.Join("deploy", "envoy-http", "envoy.yaml"))
 	if !s.opts.shippedTimeout {
 		authzFilter(config)["http_service"].(map[string]any)["server_uri"].(map[string]any)["timeout"] = "10s"
 	}

@@ -46,6 +46,8 @@ type options struct {
 	// proxies.
 	envoy func(*testing.T, *stack.EnvoyConfig)
 	text  func(string) string
+	// diffs are changes to shipped files, those of any proxy.
+	diffs []hunk
 	// upstream replaces the API that echoes what it received.
 	upstream func(address string) (stop func(), err error)
 	// keyward replaces the usual binary.
@@ -180,8 +182,7 @@ func (s *system) arrived() int {
 // keyward runs a command in the system's directory and returns its output.
 func (s *system) keyward(args ...string) string {
 	s.t.Helper()
-	cmd := exec.CommandContext(context.Background(), programs.keyward, args...)
-	cmd.Dir = s.dir
+	cmd := s.command(args...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -189,6 +190,13 @@ func (s *system) keyward(args ...string) string {
 		s.t.Fatalf("keyward %s: %v: %s", strings.Join(args, " "), err, stderr.Bytes())
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// command returns a command of Keyward in the system's directory.
+func (s *system) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(context.Background(), programs.keyward, args...)
+	cmd.Dir = s.dir
+	return cmd
 }
 
 // key creates a key and returns it.

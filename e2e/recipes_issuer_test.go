@@ -1,0 +1,201 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// recipeIssuer serves the documents of an issuer as that issuer publishes them,
+// and signs tokens as it does. They are in testdata/recipes/NAME:
+//
+//   - openid-configuration.json, served where discovery looks for it;
+//   - jwks.json, served where that document says (jwks_uri);
+//   - others with a header and the claims of a token: see token.
+//
+// In the documents the issuer has its real https address. The test's server
+// takes that place, in the page's configuration too: see config. The placeholder
+// ${n} is the modulus of an RSA key (with e AQAB), and ${x} and ${y} are the point
+// of a P-256 key. Everything else stays as in the real document, so that a key
+// set has keys that the test cannot sign with, and members that nothing reads.
+type recipeIssuer struct {
+	*httptest.Server
+	t    *testing.T
+	name string // of the page, and of the directory
+	real string // the issuer's address in its documents and on the page
+	recipeKeys
+}
+
+// recipeKeys are what an issuer signs with.
+type recipeKeys struct {
+	rsa *rsa.PrivateKey
+	ec  *ecdsa.PrivateKey
+}
+
+func newRecipeKeys(t *testing.T) (k recipeKeys) {
+	t.Helper()
+	var err error
+	if k.rsa, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		t.Fatal(err)
+	}
+	k.ec = newECDSAKey(t)
+	if k.ec.Curve != elliptic.P256() {
+		t.Fatalf("a key of %s", k.ec.Curve.Params().Name)
+	}
+	return k
+}
+
+// startRecipeIssuer serves the documents of a page's issuer, whose `iss` is
+// real, an https URL.
+func startRecipeIssuer(t *testing.T, name, real string) *recipeIssuer {
+	t.Helper()
+	i := &recipeIssuer{t: t, name: name, real: real, recipeKeys: newRecipeKeys(t)}
+	discovery := i.document("openid-configuration.json")
+	var members struct{ Issuer, JWKSURI string }
+	if err := json.Unmarshal([]byte(strings.Replace(discovery, `"jwks_uri"`, `"JWKSURI"`, 1)), &members); err != nil || strings.TrimSuffix(members.Issuer, "/") != strings.TrimSuffix(real, "/") {
+		t.Fatalf("the discovery document is of %q, not of %q: %v", members.Issuer, real, err)
+	}
+	mux := http.NewServeMux()
+	serve := func(url, text string) {
+		mux.HandleFunc("GET "+pathOf(t, url), func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(i.local(text)))
+		})
+	}
+	serve(strings.TrimSuffix(real, "/")+"/.well-known/openid-configuration", discovery)
+	serve(members.JWKSURI, i.keySet())
+	i.Server = httptest.NewServer(mux)
+	t.Cleanup(i.Close)
+	return i
+}
+
+func pathOf(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" {
+		t.Fatalf("%q is not an https URL: %v", address, err)
+	}
+	return u.Path
+}
+
+func (i *recipeIssuer) document(file string) string {
+	i.t.Helper()
+	return readText(i.t, filepath.Join("testdata", "recipes", i.name, file))
+}
+
+// local returns a text with the test's server in the place of the issuer's
+// host.
+func (i *recipeIssuer) local(text string) string {
+	host, _, _ := strings.Cut(strings.TrimPrefix(i.real, "https://"), "/")
+	return strings.ReplaceAll(text, "https://"+host, i.URL)
+}
+
+// config returns the page's configuration with the test's server in it.
+func (i *recipeIssuer) config(page string) string {
+	i.t.Helper()
+	if !strings.Contains(page, i.real) {
+		i.t.Fatalf("the page's configuration does not name %s", i.real)
+	}
+	return i.local(page)
+}
+
+func (i *recipeIssuer) keySet() string {
+	i.t.Helper()
+	point, err := i.ec.PublicKey.Bytes()
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	text := i.document("jwks.json")
+	filled := strings.NewReplacer(
+		"${n}", encodedNumber(i.rsa.N), "${x}", base64.RawURLEncoding.EncodeToString(point[1:33]), "${y}", base64.RawURLEncoding.EncodeToString(point[33:]),
+	).Replace(text)
+	if filled == text {
+		i.t.Fatal("jwks.json has no place for a key of the test")
+	}
+	return filled
+}
+
+func encodedNumber(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
+
+// instant is a time in a document: "${now}", "${now+1h}", "${now-5m}".
+var instant = regexp.MustCompile(`"\$\{now([+-]\w+)?\}"`)
+
+// token signs the token in a document `{"header": {…}, "claims": {…}}`, with
+// the key for its `alg`. change, if not nil, changes it before.
+func (i *recipeIssuer) token(file string, change func(header, claims map[string]any)) string {
+	i.t.Helper()
+	return i.signed(i.recipeKeys, file, change)
+}
+
+// forged is token with keys that are not the issuer's.
+func (i *recipeIssuer) forged(file string) string {
+	i.t.Helper()
+	return i.signed(newRecipeKeys(i.t), file, nil)
+}
+
+func (i *recipeIssuer) signed(keys recipeKeys, file string, change func(header, claims map[string]any)) string {
+	i.t.Helper()
+	token := i.unsigned(file, change)
+	var key any = keys.rsa
+	if strings.HasPrefix(token.Method.Alg(), "ES") {
+		key = keys.ec
+	}
+	text, err := token.SignedString(key)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return text
+}
+
+// unsigned reads a document of a token.
+func (i *recipeIssuer) unsigned(file string, change func(header, claims map[string]any)) *jwt.Token {
+	i.t.Helper()
+	text := instant.ReplaceAllStringFunc(i.local(i.document(file)), func(found string) string {
+		at := time.Now()
+		if offset := instant.FindStringSubmatch(found)[1]; offset != "" {
+			by, err := time.ParseDuration(offset)
+			if err != nil {
+				i.t.Fatalf("%s: %s: %v", file, found, err)
+			}
+			at = at.Add(by)
+		}
+		return strconv.FormatInt(at.Unix(), 10)
+	})
+	var parts struct{ Header, Claims map[string]any }
+	reader := json.NewDecoder(strings.NewReader(text))
+	reader.UseNumber()
+	if err := reader.Decode(&parts); err != nil {
+		i.t.Fatalf("%s: %v", file, err)
+	}
+	method := methodOf(parts.Header)
+	if change != nil {
+		change(parts.Header, parts.Claims)
+	}
+	if changed := methodOf(parts.Header); changed != nil { // another is only claimed
+		method = changed
+	}
+	if method == nil {
+		i.t.Fatalf("%s: no algorithm %q", file, parts.Header["alg"])
+	}
+	return &jwt.Token{Header: parts.Header, Claims: jwt.MapClaims(parts.Claims), Method: method}
+}
+
+func methodOf(header map[string]any) jwt.SigningMethod {
+	alg, _ := header["alg"].(string)
+	return jwt.GetSigningMethod(alg)
+}
