@@ -28,16 +28,18 @@ import (
 //   - jwks.json, served where that document says (jwks_uri);
 //   - others with a header and the claims of a token: see token.
 //
-// In the documents the issuer has its real https address. The test's server
-// takes that place, in the page's configuration too: see config. The placeholder
+// In the documents the issuer has its real https address, and its key set may be
+// on another host. The test's server takes the place of both, in the page's
+// configuration too: see config. The placeholder
 // ${n} is the modulus of an RSA key (with e AQAB), and ${x} and ${y} are the point
 // of a P-256 key. Everything else stays as in the real document, so that a key
 // set has keys that the test cannot sign with, and members that nothing reads.
 type recipeIssuer struct {
 	*httptest.Server
-	t    *testing.T
-	name string // of the page, and of the directory
-	real string // the issuer's address in its documents and on the page
+	t     *testing.T
+	name  string   // of the page, and of the directory
+	real  string   // the issuer's address in its documents and on the page
+	hosts []string // "https://HOST" of the documents
 	recipeKeys
 }
 
@@ -70,18 +72,37 @@ func startRecipeIssuer(t *testing.T, name, real string) *recipeIssuer {
 	if err := json.Unmarshal([]byte(strings.Replace(discovery, `"jwks_uri"`, `"JWKSURI"`, 1)), &members); err != nil || strings.TrimSuffix(members.Issuer, "/") != strings.TrimSuffix(real, "/") {
 		t.Fatalf("the discovery document is of %q, not of %q: %v", members.Issuer, real, err)
 	}
+	i.serve(map[string]string{
+		strings.TrimSuffix(real, "/") + "/.well-known/openid-configuration": discovery,
+		members.JWKSURI: i.keySet(),
+	})
+	return i
+}
+
+// startRecipeKeys serves the key set of an issuer that has no discovery document.
+// The page has its URL as jwks_url. The issuer keeps its real name, unless that
+// is on the same host.
+func startRecipeKeys(t *testing.T, name, jwksURL string) *recipeIssuer {
+	t.Helper()
+	i := &recipeIssuer{t: t, name: name, real: jwksURL, recipeKeys: newRecipeKeys(t)}
+	i.serve(map[string]string{jwksURL: i.keySet()})
+	return i
+}
+
+// serve serves documents by their real URLs.
+func (i *recipeIssuer) serve(documents map[string]string) {
+	i.t.Helper()
 	mux := http.NewServeMux()
-	serve := func(url, text string) {
-		mux.HandleFunc("GET "+pathOf(t, url), func(w http.ResponseWriter, _ *http.Request) {
+	for address, text := range documents {
+		path := pathOf(i.t, address)
+		i.hosts = append(i.hosts, strings.TrimSuffix(address, path))
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte(i.local(text)))
 		})
 	}
-	serve(strings.TrimSuffix(real, "/")+"/.well-known/openid-configuration", discovery)
-	serve(members.JWKSURI, i.keySet())
 	i.Server = httptest.NewServer(mux)
-	t.Cleanup(i.Close)
-	return i
+	i.t.Cleanup(i.Close)
 }
 
 func pathOf(t *testing.T, address string) string {
@@ -98,11 +119,12 @@ func (i *recipeIssuer) document(file string) string {
 	return readText(i.t, filepath.Join("testdata", "recipes", i.name, file))
 }
 
-// local returns a text with the test's server in the place of the issuer's
-// host.
+// local returns a text with the test's server in the place of the real hosts.
 func (i *recipeIssuer) local(text string) string {
-	host, _, _ := strings.Cut(strings.TrimPrefix(i.real, "https://"), "/")
-	return strings.ReplaceAll(text, "https://"+host, i.URL)
+	for _, host := range i.hosts {
+		text = strings.ReplaceAll(text, host, i.URL)
+	}
+	return text
 }
 
 // config returns the page's configuration with the test's server in it.
@@ -112,6 +134,20 @@ func (i *recipeIssuer) config(page string) string {
 		i.t.Fatalf("the page's configuration does not name %s", i.real)
 	}
 	return i.local(page)
+}
+
+// replaced returns a change of a page's configuration, which must have each of
+// the old texts once. Pairs are old and new.
+func replaced(t *testing.T, pairs ...string) func(config string) string {
+	return func(config string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if strings.Count(config, pairs[i]) != 1 {
+				t.Fatalf("the page's configuration does not have %q once", pairs[i])
+			}
+			config = strings.Replace(config, pairs[i], pairs[i+1], 1)
+		}
+		return config
+	}
 }
 
 func (i *recipeIssuer) keySet() string {
