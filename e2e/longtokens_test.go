@@ -1,9 +1,6 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -31,9 +28,7 @@ func TestLongTokens(t *testing.T) {
 			opts := options{proxy: c.proxy, config: "jwt: [{issuer: https://id.example.com, audiences: [api], hmac_secret_file: secret, algorithms: [HS256], max_token_bytes: 65536}]\n"}
 			c.change(t, &opts)
 			s := newSystem(t, opts)
-			if err := os.WriteFile(filepath.Join(s.dir, "secret"), []byte(strings.Repeat("s", 32)), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeFile(t, s.dir, "secret", placesSecret)
 			s.key("--name", "makes the key file")
 			s.start()
 			for kib, arrives := range map[int]bool{1: true, c.longest: true, c.tooLong: false} {
@@ -42,7 +37,7 @@ func TestLongTokens(t *testing.T) {
 				}
 				a := s.get("/any", "Authorization: Bearer "+strings.Repeat("x", kib<<10)+".y.z")
 				if got := a.reason() != ""; got != arrives || got && a.status != 401 {
-					t.Errorf("%d KiB: %s", kib, fmt.Sprint(a.status, " ", a.body))
+					t.Errorf("%d KiB: %d %s", kib, a.status, a.body)
 				}
 			}
 			if s.arrived() > 0 {
