@@ -17,18 +17,7 @@ import (
 // credentials reads which parts of a request may carry a credential.
 func (d *decoder) credentials(v strictyaml.Value, cfg *Config) {
 	sources := &cfg.Sources
-	var known strictyaml.Fields
-	for _, scheme := range authz.CredentialSchemes() {
-		if scheme.AuthScheme == "" {
-			continue
-		}
-		known = append(known, strictyaml.Fields{{scheme.AuthScheme, func(v strictyaml.Value) {
-			enabled := sources.Schemes.Contains(scheme.Scheme)
-			d.Boolean(&enabled)(v)
-			sources.Schemes = sources.Schemes.With(scheme.Scheme, enabled)
-		}}}...)
-	}
-	d.Mapping(v, append(known, strictyaml.Fields{
+	d.Mapping(v, append(d.schemes(sources), strictyaml.Fields{
 		{"schemes", func(v strictyaml.Value) {
 			d.List(&sources.TokenSchemes, grammar.TokenScheme)(v)
 			d.reportTwice(v, sources.TokenSchemes, chars.LowerASCII)
@@ -55,6 +44,21 @@ func (d *decoder) credentials(v strictyaml.Value, cfg *Config) {
 	}
 	sources.Schemes = sources.Schemes.With(authz.SchemeBasic, cfg.Passwords || sources.KeysInBasic())
 	d.checkSources(v, cfg)
+}
+
+// schemes are the keys that enable a scheme of Authorization.
+func (d *decoder) schemes(sources *authz.CredentialSources) (known strictyaml.Fields) {
+	for _, scheme := range authz.CredentialSchemes() {
+		if scheme.AuthScheme == "" {
+			continue
+		}
+		known = append(known, strictyaml.Fields{{scheme.AuthScheme, func(v strictyaml.Value) {
+			enabled := sources.Schemes.Contains(scheme.Scheme)
+			d.Boolean(&enabled)(v)
+			sources.Schemes = sources.Schemes.With(scheme.Scheme, enabled)
+		}}}...)
+	}
+	return known
 }
 
 // basicCharsets are the values of basic_charset: whether Basic may be Latin-1.
