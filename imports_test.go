@@ -71,7 +71,7 @@ var allowed = map[string][]string{
 	"admin/adminclient":            {"keyward/config", "keyward/store/confusable"},
 	"tracing":                      {"github.com/go-logr/logr", "go.opentelemetry.io/otel", "go.opentelemetry.io/otel/", "google.golang.org/grpc", "google.golang.org/grpc/backoff", "keyward/authz"},
 	"config":                       {"go.yaml.in/yaml/v3", "keyward/apikey", "keyward/authz", "keyward/authz/urlpath", "keyward/authz/urlquery", "keyward/chars", "keyward/config/grammar", "keyward/config/redact", "keyward/config/spelling", "keyward/config/strictyaml", "keyward/policy", "keyward/policy/resources", "keyward/ratelimit", "keyward/ratelimit/failover", "keyward/store/postgres/pgurl", "keyward/verifier/claims"},
-	"config/grammar":               {"keyward/chars"},
+	"config/grammar":               {"keyward/chars", "keyward/verifier/claims"},
 	"config/redact":                {},
 	"config/spelling":              {},
 	"config/strictyaml":            {"go.yaml.in/yaml/", "keyward/chars", "keyward/config/spelling"},

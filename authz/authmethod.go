@@ -33,10 +33,10 @@ type AuthMethodInfo struct {
 }
 
 var authMethods = [AuthMethodCount]AuthMethodInfo{
-	AuthMethodAPIKey:    {Method: AuthMethodAPIKey, Name: "api_key", Schemes: []CredentialScheme{SchemeAPIKey, SchemeBearer}},
+	AuthMethodAPIKey:    {Method: AuthMethodAPIKey, Name: "api_key", Schemes: []CredentialScheme{SchemeBare, SchemeBearer}},
 	AuthMethodBasic:     {Method: AuthMethodBasic, Name: "basic", Schemes: []CredentialScheme{SchemeBasic}},
-	AuthMethodJWT:       {Method: AuthMethodJWT, Name: "jwt", Schemes: []CredentialScheme{SchemeAPIKey, SchemeBearer}},
-	AuthMethodOAuth:     {Method: AuthMethodOAuth, Name: "oauth", Schemes: []CredentialScheme{SchemeAPIKey, SchemeBearer}},
+	AuthMethodJWT:       {Method: AuthMethodJWT, Name: "jwt", Schemes: []CredentialScheme{SchemeBare, SchemeBearer}},
+	AuthMethodOAuth:     {Method: AuthMethodOAuth, Name: "oauth", Schemes: []CredentialScheme{SchemeBare, SchemeBearer}},
 	AuthMethodAnonymous: {Method: AuthMethodAnonymous, Name: "anonymous"},
 	AuthMethodSession:   {Method: AuthMethodSession, Name: "session", Schemes: []CredentialScheme{SchemeSession}, Console: true},
 }

@@ -90,11 +90,11 @@ func modelBasic(s *CredentialSources, token string) *Credential {
 	case !found || !chars.IsPlain(text):
 		return nil
 	case s.BasicKeyAsUser && user != "" && (password == "" || password == "x-oauth-basic"):
-		return &Credential{Scheme: SchemeAPIKey, Secret: NewSecret(user)}
+		return &Credential{Scheme: SchemeBare, Secret: NewSecret(user)}
 	case isKeyUser && password == "":
 		return nil
 	case isKeyUser:
-		return &Credential{Scheme: SchemeAPIKey, Secret: NewSecret(password)}
+		return &Credential{Scheme: SchemeBare, Secret: NewSecret(password)}
 	case user == "" || len(user) > 255:
 		return nil
 	default:

@@ -80,7 +80,7 @@ func (s *CredentialSources) parseAuthorization(value string) (Credential, Reason
 		return Credential{}, NoCredential
 	}
 	scheme, _, spaced := strings.Cut(value[:min(len(value), maxScheme+1)], " ")
-	if !spaced && s.takesBareValue() && authScheme(value) == nil && !s.isTokenScheme(value) {
+	if !spaced && s.acceptsNoScheme() && authScheme(value) == nil && !s.isTokenScheme(value) {
 		return s.parseToken(value, SchemeBearer)
 	}
 	if !isToken(scheme) || len(scheme) > maxScheme {
@@ -116,8 +116,8 @@ func (s *CredentialSources) isTokenScheme(name string) bool {
 	return name != "" && slices.ContainsFunc(s.TokenSchemes, func(own string) bool { return chars.EqualASCIIFold(name, own) })
 }
 
-// takesBareValue reports whether Authorization may have no scheme.
-func (s *CredentialSources) takesBareValue() bool { return slices.Contains(s.TokenSchemes, "") }
+// acceptsNoScheme reports whether Authorization may have a value without a scheme.
+func (s *CredentialSources) acceptsNoScheme() bool { return slices.Contains(s.TokenSchemes, "") }
 
 // UsesBasicAuth reports whether the request has Basic credentials, well formed
 // or not. Messages then speak of a user name and a password.
@@ -157,12 +157,12 @@ func (s *CredentialSources) parseBasic(token string) (Credential, Reason) {
 	}
 	switch {
 	case s.BasicKeyAsUser && user != "" && (password == "" || password == noPassword):
-		return Credential{Scheme: SchemeAPIKey, Secret: NewSecret(user)}, OK
+		return Credential{Scheme: SchemeBare, Secret: NewSecret(user)}, OK
 	case slices.Contains(s.BasicKeyUsers, user), slices.Contains(s.BasicKeyUsers, AnyUser):
 		if password == "" {
 			return Credential{}, MalformedCredential
 		}
-		return Credential{Scheme: SchemeAPIKey, Secret: NewSecret(password)}, OK
+		return Credential{Scheme: SchemeBare, Secret: NewSecret(password)}, OK
 	case user == "" || len(user) > maxUser:
 		return Credential{}, MalformedCredential
 	}
@@ -205,7 +205,7 @@ func (s *CredentialSources) parseHeader(value string) (Credential, Reason) {
 	if scheme, rest, spaced := strings.Cut(value, " "); spaced && chars.EqualASCIIFold(scheme, "bearer") {
 		value = strings.TrimLeft(rest, " ")
 	}
-	return s.parseToken(value, SchemeAPIKey)
+	return s.parseToken(value, SchemeBare)
 }
 
 // parseParameter parses the value of a query parameter, which clients may send
@@ -216,9 +216,9 @@ func (s *CredentialSources) parseParameter(value string) (Credential, Reason) {
 		if value = urlpath.DecodeOnce(value); isBlank(value) {
 			return Credential{}, MalformedCredential
 		}
-		return s.parseToken(value, SchemeAPIKey)
+		return s.parseToken(value, SchemeBare)
 	}
-	return s.parseToken(strings.Trim(value, " \t"), SchemeAPIKey)
+	return s.parseToken(strings.Trim(value, " \t"), SchemeBare)
 }
 
 func (s *CredentialSources) parseCookie(value string) (Credential, Reason) {

@@ -52,7 +52,7 @@ func readAs(r *Request, reason Reason, expect string) string {
 	case NoCredential:
 		return "none"
 	}
-	return map[CredentialScheme]string{SchemeBearer: "bearer", SchemeBasic: "basic", SchemeAPIKey: "apikey"}[r.credential.Scheme]
+	return map[CredentialScheme]string{SchemeBearer: "bearer", SchemeBasic: "basic", SchemeBare: "apikey"}[r.credential.Scheme]
 }
 
 // TestCredentialText has a line for each rule about the parts of a credential.

@@ -17,12 +17,12 @@ var (
 	errNoScheme            = errors.New(`the value of Authorization has no scheme; credentials.schemes: [""] accepts a value without one`)
 	errNotUTF8             = errors.New("the Basic credentials are not valid UTF-8; credentials.basic_charset: iso-8859-1 accepts Latin-1")
 	errNoUser              = errors.New(`the Basic credentials have no user name; credentials.basic_key_usernames: ["*"] accepts a key as their password`)
-	errQuotes              = errors.New("the credential has quotes around it")
-	errNotToken68          = errors.New("the credential has a character that no key or token has (RFC 9110 token68)")
-	errFixedTarget         = errors.New("a credential is in the query, and this proxy cannot remove it")
-	errTwoInOne            = errors.New("the value has more than one credential, or has a comma or a semicolon in it")
-	errReserved            = errors.New("a parameter of credentials.reserved_query is in the query, beside a credential or twice")
-	errEncoded             = errors.New("a query parameter that carries a credential is there twice, or in a spelling that the proxy cannot remove")
+	errQuotes              = errors.New("the credential has quotes around it: send it without them")
+	errNotToken68          = errors.New("the credential has a character that no key or token has (RFC 9110 token68): compare it with the one that was issued")
+	errFixedTarget         = errors.New("a credential is in the query, and this proxy cannot remove it: send it in a header")
+	errTwoInOne            = errors.New("the value has more than one credential, or has a comma or a semicolon in it: send one")
+	errReserved            = errors.New("a parameter of credentials.reserved_query is in the query, beside a credential or twice: send one credential, in another place")
+	errEncoded             = errors.New("a query parameter that carries a credential is there twice, or in a spelling that the proxy cannot remove: send it once, its name unencoded")
 )
 
 // cause returns why the request's credential was refused, nil if the reason says
@@ -80,7 +80,10 @@ func basicCause(token string) error {
 // ambiguous names the places that have a credential.
 func (s *CredentialSources) ambiguous(r *Request) error {
 	found := s.find(r)
-	names := append([]string{"Authorization", "the cookie", "the session's cookie", "Sec-WebSocket-Protocol", "the query"}, s.Headers...)
+	names := append([]string{
+		inAuthorization: "Authorization", inCookie: "the cookie", inSession: "the session's cookie",
+		inProtocol: "Sec-WebSocket-Protocol", inQuery: "the query", // then the headers, from inHeader on
+	}, s.Headers...)
 	var places []string
 	for in, name := range names {
 		if found.seen&(1<<in) != 0 {

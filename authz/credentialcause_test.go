@@ -18,6 +18,7 @@ func TestCredentialCauses(t *testing.T) {
 		headers []Header
 		want    string
 	}{
+		{"fixed /?key=" + secret, nil, "this proxy cannot remove it"},
 		{"/", []Header{{"authorization", "Token " + secret}}, "credentials.schemes"},
 		{"/", []Header{{"authorization", secret}}, `credentials.schemes: [""]`},
 		{"/", []Header{{"authorization", `Bearer "` + secret + `"`}}, "quotes"},
@@ -36,7 +37,8 @@ func TestCredentialCauses(t *testing.T) {
 	} {
 		w, r := newFakeDeps(), request()
 		w.sources = &sources
-		r.Target, r.Headers = test.target, test.headers
+		r.Target, r.FixedTarget = strings.CutPrefix(test.target, "fixed ")
+		r.Headers = test.headers
 		d := w.checker(t).Check(t.Context(), r)
 		if d.Allowed() || d.Cause == nil || !strings.Contains(d.Cause.Error(), test.want) || strings.Contains(d.Cause.Error(), secret) {
 			t.Errorf("%s %q: %s, cause %v; want %q", test.target, test.headers, d.Reason, d.Cause, test.want)

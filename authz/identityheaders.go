@@ -70,7 +70,7 @@ func NewIdentityHeaders(attributes map[string]IdentityAttribute, credentialHeade
 			return nil, fmt.Errorf("header %q: letters, digits and hyphens only, or upstreams could take another for it", name)
 		}
 		if id.protected[collapse(name)] {
-			return nil, fmt.Errorf("header %s carries a credential and can't carry an identity", name)
+			return nil, fmt.Errorf("header %s carries a credential and can't carry an identity; choose another header for one of them", name)
 		}
 	}
 	for _, name := range credentialHeaders {

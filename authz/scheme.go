@@ -10,11 +10,13 @@ type CredentialScheme uint8
 // extauthz/challenge.go has the challenge of each scheme that Authorization
 // carries.
 const (
-	SchemeNone    CredentialScheme = iota
-	SchemeBearer                   // RFC 6750: Authorization, or the cookie
-	SchemeBasic                    // RFC 7617: user and password
-	SchemeAPIKey                   // an API key or a token by itself: in a header of its own, in the query
-	SchemeSession                  // a session of the console, in its cookie
+	SchemeNone   CredentialScheme = iota
+	SchemeBearer                  // RFC 6750: Authorization, or the cookie
+	SchemeBasic                   // RFC 7617: user and password
+	// SchemeBare is a key or a token by itself, in a place of its own: a header,
+	// the query, a subprotocol, or the user name or the password of Basic.
+	SchemeBare
+	SchemeSession // a session of the console, in its cookie
 
 	CredentialSchemeCount
 )
@@ -33,7 +35,7 @@ type CredentialSchemeInfo struct {
 var credentialSchemes = [CredentialSchemeCount]CredentialSchemeInfo{
 	SchemeBearer:  {SchemeBearer, "bearer", (*CredentialSources).parseBearer},
 	SchemeBasic:   {SchemeBasic, "basic", (*CredentialSources).parseBasic},
-	SchemeAPIKey:  {Scheme: SchemeAPIKey},
+	SchemeBare:    {Scheme: SchemeBare},
 	SchemeSession: {Scheme: SchemeSession},
 }
 
@@ -76,4 +78,4 @@ func (set SchemeSet) Contains(s CredentialScheme) bool { return set&(1<<s) != 0 
 
 // CarriesToken reports whether the scheme carries an API key, a JWT or an opaque
 // token, and not a user's password or a session.
-func (s CredentialScheme) CarriesToken() bool { return s == SchemeBearer || s == SchemeAPIKey }
+func (s CredentialScheme) CarriesToken() bool { return s == SchemeBearer || s == SchemeBare }

@@ -223,7 +223,7 @@ func (s *CredentialSources) parseProtocol(value string) (Credential, Reason) {
 		}
 		value = string(decoded)
 	}
-	return s.parseToken(value, SchemeAPIKey)
+	return s.parseToken(value, SchemeBare)
 }
 
 // cutProtocols returns the request's subprotocols without those that begin with

@@ -1,8 +1,6 @@
 package config
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -10,6 +8,7 @@ import (
 
 	"keyward/authz"
 	"keyward/chars"
+	"keyward/config/grammar"
 	"keyward/config/strictyaml"
 	"keyward/verifier/claims"
 )
@@ -34,19 +33,11 @@ func validClaimPath(text string) error {
 
 // scopeClaims reads the name of one claim, or a list of them.
 func (d *decoder) scopeClaims(v strictyaml.Value, to *[]string) {
-	if v.Kind != yaml.SequenceNode {
-		var name string
-		if d.Checked(&name, validClaimPath)(v); name != "" {
-			*to = []string{name}
-		}
-		return
-	}
-	if len(v.Content) == 0 {
+	if v.Kind == yaml.SequenceNode && len(v.Content) == 0 {
 		d.Report(v.Line, "%s: the list is empty, so no scope would ever be granted; leave it out for the claim scope", v.Name)
 		return
 	}
-	d.List(to, validClaimPath)(v)
-	d.reportTwice(v, *to, samePath)
+	d.oneOrMore(to, "a claim", validClaimPath, samePath)(v)
 }
 
 // samePath returns a claim's path in the form in which two of the same claim are
@@ -57,17 +48,6 @@ func samePath(text string) string {
 		return text
 	}
 	return path.String()
-}
-
-// reportTwice reports an element of a list that an earlier one equals.
-func (d *decoder) reportTwice(v strictyaml.Value, texts []string, form func(string) string) {
-	seen := map[string]bool{}
-	for i, text := range texts {
-		if seen[form(text)] && text != "" {
-			d.Report(v.Content[i].Line, "%s: %q is in the list twice", v.Name, text)
-		}
-		seen[form(text)] = true
-	}
 }
 
 // checkedElsewhere are claims that other settings bound, with what to write
@@ -122,10 +102,10 @@ func (d *decoder) conditionValues(v strictyaml.Value) (values []string) {
 		return nil
 	}
 	d.List(&values, claims.CheckValue)(v)
-	d.reportTwice(v, values, func(text string) string { return text })
+	d.reportTwice(v, values, asWritten)
 	for i, value := range values {
 		if warning := wideValue(value); warning != "" {
-			d.Warn(v.Content[i].Line, "%s: %s", v.Name, warning)
+			d.Warn(v.Content[i].Line, "%s: %s %s", v.Name, d.Shown(v.Element(i)), warning)
 		}
 	}
 	return values
@@ -138,53 +118,28 @@ func wideValue(value string) string {
 	star := strings.Index(value, "*")
 	switch {
 	case strings.Trim(value, "*") == "":
-		return "* alone accepts every value of the claim, so that it need only be there"
+		return "accepts every value of the claim, so that it need only be there"
 	case star > 0 && isWord(value[star-1]):
-		return fmt.Sprintf("%q accepts longer names too: end the name in front of * with the character that follows it, such as / or :", value)
+		return "accepts longer names too: end the name in front of * with the character that follows it, such as / or :"
 	case star == 0 && value[1] != '@' && value[1] != '.':
-		return fmt.Sprintf("%q accepts every beginning, such as the names of other owners", value)
+		return "accepts every beginning, such as the names of other owners: write the owner in front of *"
 	default:
 		return ""
 	}
 }
 
-// notAccessTokens are types of tokens that are made for something else than
-// access to an API, with what they are.
-var notAccessTokens = map[string]string{
-	"dpop+jwt": "a proof of possession", "logout+jwt": "a logout token", "secevent+jwt": "a security event", "rt+jwt": "a refresh token",
-	"oauth-authz-req+jwt": "an authorization request", "client-authentication+jwt": "a client's authentication", "token-introspection+jwt": "an introspection response",
-	"entity-statement+jwt": "a statement about a member of a federation", "trust-mark+jwt": "a mark of a federation", "kb+jwt": "the proof of a credential's holder",
-	"statuslist+jwt": "a list of statuses", "jose+json": "a token in the JSON serialization, which is not supported",
-}
-
 // tokenTypes reads values of typ.
-func (d *decoder) tokenTypes(v strictyaml.Value, to *[]string) {
-	d.List(to, validTokenType)(v)
-	if v.Kind == yaml.SequenceNode {
-		d.reportTwice(v, *to, mediaType)
-	}
-}
-
-// mediaType returns a type as those of tokens are compared: in lower case, and
-// without application/ (RFC 7515 section 4.1.9).
-func mediaType(name string) string {
-	return strings.TrimPrefix(chars.LowerASCII(name), "application/")
-}
-
-func validTokenType(name string) error {
-	short := mediaType(name)
-	valid := func(r rune) bool {
-		return r < 0x80 && (chars.Alphanumeric.Is(byte(r)) || strings.ContainsRune("!#$&-^_.+", r))
-	} // RFC 6838 section 4.2
-	switch {
-	case short == "" || len(name) > 127 || strings.ContainsFunc(short, func(r rune) bool { return !valid(r) }):
-		return errors.New("want the name of a media type, as JOSE or vnd.example+jwt")
-	case notAccessTokens[short] != "":
-		return fmt.Errorf("%s is %s: it is never an access token", short, notAccessTokens[short])
-	case short == "none":
-		return errors.New("leave it out: with kind jwt a token without typ is accepted, and with kind oauth it never is")
-	default:
-		return nil
+func (d *decoder) tokenTypes(v strictyaml.Value, t *JWT) {
+	d.List(&t.Types, grammar.TokenType)(v)
+	d.reportTwice(v, t.Types, claims.MediaType)
+	for i, name := range t.Types {
+		element := v.Element(i)
+		switch short := claims.MediaType(name); {
+		case short == "at+jwt" || short == "jwt" && t.AuthMethod != authz.AuthMethodOAuth:
+			d.Warn(element.Line, "%s: %s is of no effect: it is accepted already", v.Name, d.Shown(element))
+		case short == "jwt":
+			d.Warn(element.Line, "%s: %s accepts ID tokens too, if the issuer makes some for these audiences", v.Name, d.Shown(element))
+		}
 	}
 }
 
@@ -198,21 +153,13 @@ func (t *JWT) laxProblems() (all []string) {
 	reportIf(samePath(t.AudienceClaim) != "aud" && len(t.Audiences) == 0, "audience_claim needs audiences: the values that the claim may have")
 	reportIf(!t.RequireExp && t.AuthMethod == authz.AuthMethodOAuth, "require_exp: false contradicts kind oauth, for which RFC 9068 section 2.2 requires exp; use kind jwt")
 	reportIf(t.Keyward && (!t.RequireKid || len(t.Types) > 0 || samePath(t.AudienceClaim) != "aud"),
-		"require_kid, types and audience_claim can't be set with keyward: true: the tokens of a Keyward have all that is required")
+		"with keyward: true, leave out require_kid, types and audience_claim: the tokens of a Keyward have all that is required")
 	return all
 }
 
 // laxWarnings returns which of these settings have no effect, or more than one
 // may think.
 func (t *JWT) laxWarnings() (all []string) {
-	for _, name := range t.Types {
-		switch short := mediaType(name); {
-		case short == "at+jwt" || short == "jwt" && t.AuthMethod != authz.AuthMethodOAuth:
-			all = append(all, fmt.Sprintf("types: %q is of no effect: it is accepted already", name))
-		case short == "jwt":
-			all = append(all, fmt.Sprintf("types: %q accepts ID tokens too, if the issuer makes some for these audiences", name))
-		}
-	}
 	if !t.RequireKid && t.HMACSecretFile != "" {
 		all = append(all, "require_kid: false is of no effect with hmac_secret_file: a secret has no kid")
 	}

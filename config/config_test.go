@@ -295,7 +295,7 @@ func TestWarnings(t *testing.T) {
 // TestEnvironmentIsNotShown checks that messages name the variable and not its
 // value.
 func TestEnvironmentIsNotShown(t *testing.T) {
-	secret := env(map[string]string{"S": "s3cret//v;alue\""})
+	secret := env(map[string]string{"S": "s3cret//v;alue\"", "WORD": "s3cret"})
 	for _, text := range []string{
 		"cache: {ttl: '${S}'}", "cache: {size: '${S}'}", "require_https: '${S}'", "log: {level: '${S}'}", "keys: {prefixes: ['${S}']}",
 		"routes: [{path: '/${S}'}]", "routes: [{path: /, scopes: ['${S}']}]", "routes: [{path: /, hosts: ['${S}']}]",
@@ -307,6 +307,10 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 		"routes: [{name: '${S}', path: /a}, {name: '${S}', path: /b}]",
 		"resource_metadata: {url: '${S}'}", "resource_metadata: {authorization_servers: ['${S}']}", "resource_metadata: {documentation: '${S}'}",
 		"tracing: {endpoint: '${S}'}", "tracing: {endpoint: 'http://u:${S}@h:1'}", "tracing: {sample: '${S}'}",
+		"credentials: {schemes: ['${WORD}', '${WORD}']}", "credentials: {header: ['${WORD}', '${WORD}']}", "credentials: {header: '${WORD}_key'}",
+		"credentials: {query: ['${WORD}', '${WORD}']}", "credentials: {websocket_protocol: '${WORD}'}", "paths: {allow: ['%2F${WORD}']}",
+		"jwt: [{scope_claim: ['${WORD}', '${WORD}']}]", "jwt: [{types: ['${WORD}', '${WORD}']}]", "jwt: [{claims: {a: ['${WORD}', '${WORD}']}}]",
+		"routes: [{path: /, scopes: ['${WORD}'], scopes_any: ['${WORD}']}]",
 	} {
 		switch _, err := Parse("f", []byte(text), secret); {
 		case err == nil:
@@ -314,6 +318,10 @@ func TestEnvironmentIsNotShown(t *testing.T) {
 		case strings.Contains(err.Error(), "s3cret"):
 			t.Errorf("%s: shows the value: %v", text, err)
 		}
+	}
+	cfg, err := Parse("f", []byte("jwt: [{issuer: a, audiences: [a], jwks_file: f, claims: {a: ['${WORD}*']}}]"), secret)
+	if err != nil || !strings.Contains(cfg.Warnings.Error(), "what `${WORD}*` stands for") {
+		t.Errorf("the warnings are %v; %v", cfg.Warnings, err)
 	}
 }
 

@@ -17,28 +17,17 @@ import (
 // credentials reads which parts of a request may carry a credential.
 func (d *decoder) credentials(v strictyaml.Value, cfg *Config) {
 	sources := &cfg.Sources
-	var basic, headers strictyaml.Value
-	var known strictyaml.Fields
-	for _, scheme := range authz.CredentialSchemes() {
-		if scheme.AuthScheme == "" {
-			continue
-		}
-		known = append(known, strictyaml.Fields{{scheme.AuthScheme, func(v strictyaml.Value) {
-			if scheme.Scheme == authz.SchemeBasic {
-				basic = v
-			}
-			enabled := sources.Schemes.Contains(scheme.Scheme)
-			d.Boolean(&enabled)(v)
-			sources.Schemes = sources.Schemes.With(scheme.Scheme, enabled)
-		}}}...)
-	}
-	d.Mapping(v, append(known, strictyaml.Fields{
-		{"schemes", d.List(&sources.TokenSchemes, grammar.TokenScheme)},
+	d.Mapping(v, append(d.schemes(sources), strictyaml.Fields{
+		{"schemes", func(v strictyaml.Value) {
+			d.List(&sources.TokenSchemes, grammar.TokenScheme)(v)
+			d.reportTwice(v, sources.TokenSchemes, chars.LowerASCII)
+			d.reportMany(v, sources.TokenSchemes)
+		}},
 		{"basic_key_usernames", d.List(&sources.BasicKeyUsers, validBasicUsername)},
 		{"basic_key_as_username", d.Boolean(&sources.BasicKeyAsUser)},
 		{"basic_charset", strictyaml.Choice(d.Decoder, &sources.BasicLatin1, basicCharsets)},
-		{"header", func(v strictyaml.Value) { headers = v; d.names(&sources.Headers, grammar.CredentialHeader)(v) }},
-		{"query", d.names(&sources.Query.Credential, grammar.QueryParameter)},
+		{"header", d.names(&sources.Headers, "a header", grammar.CredentialHeader, chars.LowerASCII)},
+		{"query", d.names(&sources.Query.Credential, "a parameter", grammar.QueryParameter, asWritten)},
 		{"cookie", d.Checked(&sources.Cookie, grammar.Cookie)},
 		{"websocket_protocol", d.Checked(&sources.Protocol, grammar.SubprotocolPrefix)},
 		{"reserved_query", d.List(&sources.Query.Reserved, grammar.QueryParameter)},
@@ -46,15 +35,30 @@ func (d *decoder) credentials(v strictyaml.Value, cfg *Config) {
 	for i, name := range sources.Headers {
 		sources.Headers[i] = chars.LowerASCII(name)
 	}
-	if _, err := cfg.Identity(); err != nil && headers.Node != nil {
-		d.Refuse(headers, err)
+	if _, err := cfg.Identity(); err != nil && len(sources.Headers) > 0 {
+		d.Report(lineOf(v.Node, "header"), "credentials.header: %v", err)
 	}
 	cfg.Passwords = sources.Schemes.Contains(authz.SchemeBasic)
 	if cfg.Passwords && cfg.Users.File == "" {
-		d.Report(basic.Line, "%s: passwords need a users file; users.file names none", basic.Name)
+		d.Report(lineOf(v.Node, "basic"), "credentials.basic: passwords need a users file; users.file names none")
 	}
 	sources.Schemes = sources.Schemes.With(authz.SchemeBasic, cfg.Passwords || sources.KeysInBasic())
 	d.checkSources(v, cfg)
+}
+
+// schemes are the keys that enable a scheme of Authorization.
+func (d *decoder) schemes(sources *authz.CredentialSources) (known strictyaml.Fields) {
+	for _, scheme := range authz.CredentialSchemes() {
+		if scheme.AuthScheme == "" {
+			continue
+		}
+		known = append(known, strictyaml.Fields{{scheme.AuthScheme, func(v strictyaml.Value) {
+			enabled := sources.Schemes.Contains(scheme.Scheme)
+			d.Boolean(&enabled)(v)
+			sources.Schemes = sources.Schemes.With(scheme.Scheme, enabled)
+		}}}...)
+	}
+	return known
 }
 
 // basicCharsets are the values of basic_charset: whether Basic may be Latin-1.
@@ -64,53 +68,33 @@ var basicCharsets = map[string]bool{"utf-8": false, "iso-8859-1": true}
 func (d *decoder) checkSources(v strictyaml.Value, cfg *Config) {
 	s := &cfg.Sources
 	if cfg.Passwords && slices.Contains(s.BasicKeyUsers, authz.AnyUser) {
-		d.Report(v.Line, "credentials.basic_key_usernames: with %q every password is a key, so that no user can log in with basic: true; name the user names whose password is a key", authz.AnyUser)
+		d.Report(lineOf(v.Node, "basic_key_usernames"), "credentials.basic_key_usernames: with %q every password is a key, so that no user can log in with basic: true; name the user names whose password is a key", authz.AnyUser)
 	}
 	if s.BasicLatin1 && !s.Schemes.Contains(authz.SchemeBasic) {
-		d.Report(v.Line, "credentials.basic_charset: Basic is off, so this has no effect; set basic, basic_key_usernames or basic_key_as_username")
-	}
-	for _, names := range []struct {
-		key  string
-		list []string
-	}{{"schemes", s.TokenSchemes}, {"header", s.Headers}, {"query", s.Query.Credential}} {
-		if again := repeated(names.list); again != "" {
-			d.Report(v.Line, "credentials.%s: %q is in the list twice", names.key, again)
-		}
-		if len(names.list) > authz.MaxNames {
-			d.Report(v.Line, "credentials.%s: more than %d names; every request is searched for each", names.key, authz.MaxNames)
-		}
+		d.Report(lineOf(v.Node, "basic_charset"), "credentials.basic_charset: Basic is off, so this has no effect; set basic, basic_key_usernames or basic_key_as_username")
 	}
 	if !s.ReadsAuthorization() && len(s.Headers) == 0 && len(s.Query.Credential) == 0 && s.Cookie == "" && s.Protocol == "" {
 		d.Warn(v.Line, "credentials: every place is off, so that no credential is ever found")
 	}
 }
 
-// repeated returns the first name that is in the list twice, in any case, or "".
-func repeated(names []string) string {
-	for i, name := range names {
-		if name != "" && slices.ContainsFunc(names[:i], func(before string) bool { return chars.EqualASCIIFold(before, name) }) {
-			return name
+// names reads a name, or a list of them; the empty text is none.
+func (d *decoder) names(to *[]string, what string, check func(string) error, form func(string) string) strictyaml.Field {
+	read := d.oneOrMore(to, what, check, form)
+	return func(v strictyaml.Value) {
+		if v.Kind == yaml.ScalarNode && v.ShortTag() == "!!str" && v.Value == "" {
+			*to = nil
+			return
 		}
+		read(v)
+		d.reportMany(v, *to)
 	}
-	return ""
 }
 
-// names reads a name, or a list of them; the empty text is none.
-func (d *decoder) names(to *[]string, check func(string) error) strictyaml.Field {
-	return func(v strictyaml.Value) {
-		if v.Kind == yaml.SequenceNode {
-			d.List(to, check)(v)
-			*to = slices.DeleteFunc(*to, func(name string) bool { return name == "" }) // which were refused
-			return
-		}
-		*to = nil
-		text, checked := "", ""
-		if d.Text(&text)(v); text == "" {
-			return
-		}
-		if d.Checked(&checked, check)(v); checked != "" {
-			*to = []string{checked}
-		}
+// reportMany reports a list for which every request would be searched too long.
+func (d *decoder) reportMany(v strictyaml.Value, names []string) {
+	if len(names) > authz.MaxNames {
+		d.Report(v.Line, "%s: more than %d names; every request is searched for each", v.Name, authz.MaxNames)
 	}
 }
 

@@ -127,6 +127,10 @@ var pathCases = map[string]urlpath.Case{
 }
 
 func (d *decoder) pathRule(v strictyaml.Value, rules *urlpath.Rules) {
+	if word := urlpath.WordFor(v.Value); word != "" && d.Written(v) == "" {
+		d.Wrong(v, "the word that allows it, "+word)
+		return
+	}
 	var allowed *bool
 	if strictyaml.Choice(d.Decoder, &allowed, rules.Words())(v); allowed != nil {
 		*allowed = true

@@ -122,7 +122,7 @@ func (d *decoder) routeKeys(route *authz.Route) strictyaml.Fields {
 		{"scopes_any", func(v strictyaml.Value) {
 			d.List(&scopesAny, validScope)(v)
 			route.ScopesAny, _ = authz.ParseScopes(scopesAny)
-			d.checkScopesAny(v, route)
+			d.checkScopesAny(v, scopes, scopesAny)
 		}},
 		{"project", d.Text(&route.Project)},
 		{"errors", strictyaml.Choice(d.Decoder, &route.Errors, errorStyles)},
@@ -134,10 +134,10 @@ func (d *decoder) routeKeys(route *authz.Route) strictyaml.Fields {
 
 // checkScopesAny reports a list that is always satisfied, since one of its
 // scopes is needed anyway.
-func (d *decoder) checkScopesAny(v strictyaml.Value, route *authz.Route) {
-	for _, scope := range route.ScopesAny.Names() {
-		if slices.Contains(route.Scopes.Names(), scope) {
-			d.Report(v.Line, "%s: of no effect, since scopes has %q; remove it from one of the two", v.Name, scope)
+func (d *decoder) checkScopesAny(v strictyaml.Value, all, anyOf []string) {
+	for i, scope := range anyOf {
+		if scope != "" && slices.Contains(all, scope) {
+			d.Report(v.Element(i).Line, "%s: of no effect, since scopes has %s; remove it from one of the two", v.Name, d.Shown(v.Element(i)))
 			return
 		}
 	}
@@ -156,7 +156,7 @@ func (d *decoder) acceptAuth(v strictyaml.Value, route *authz.Route) {
 // credentials.
 func (d *decoder) checkOpenRoute(v strictyaml.Value, route *authz.Route) {
 	if route.Auth == authz.AuthNone && (len(route.NamedScopes().Names()) > 0 || route.Project != "" || len(route.AcceptAuth) > 0) {
-		d.Report(v.Line, "%s: with `auth: none` scopes, scopes_any, project and credentials have no effect", v.Name)
+		d.Report(v.Line, "%s: with `auth: none` scopes, scopes_any, project and credentials have no effect; remove them, or set `auth: required`", v.Name)
 	}
 }
 

@@ -113,7 +113,7 @@ func (d *decoder) issuer(v strictyaml.Value, cfg *Config) (JWT, bool) {
 		{"leeway", func(v strictyaml.Value) { d.atMost(&t.Leeway, 5*time.Minute)(v) }},
 		{"max_lifetime", d.Duration(&t.MaxLifetime, false)},
 		{"users", d.Boolean(&t.Users)},
-		{"types", func(v strictyaml.Value) { d.tokenTypes(v, &t.Types) }},
+		{"types", func(v strictyaml.Value) { d.tokenTypes(v, &t) }},
 		{"require_kid", d.Boolean(&t.RequireKid)},
 		{"require_exp", d.Boolean(&t.RequireExp)},
 		{"max_token_bytes", d.Number(&t.MaxTokenBytes, minTokenBytes, maxTokenBytes)},

@@ -58,7 +58,7 @@ func TestHeaderWithUnderscore(t *testing.T) {
 }
 
 // TestQueryWithoutValues: what becomes of the rest of the query when the key is
-// cut out, as docs/proxies.md says.
+// removed, as docs/proxies.md says.
 func TestQueryWithoutValues(t *testing.T) {
 	for name, c := range map[string]struct{ proxy, want string }{
 		"Envoy": {"", "a=1&b=&wsdl="}, "nginx": {"nginx", "wsdl&a=1&b="}, "haproxy": {"haproxy", "wsdl&a=1&b="},

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"encoding/base64"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -33,9 +31,7 @@ const placesSecret = "0123456789abcdef0123456789abcdef"
 func newPlaces(t *testing.T, proxy, config string) (s *system, token string) {
 	t.Helper()
 	s = newSystem(t, options{proxy: proxy, config: config})
-	if err := os.WriteFile(filepath.Join(s.dir, "secret"), []byte(placesSecret), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, s.dir, "secret", placesSecret)
 	return s, sign(t, jwt.SigningMethodHS256, []byte(placesSecret), "", "JWT", claims(jwt.MapClaims{"iss": "https://id.example.com", "aud": "api", "sub": "alice"}))
 }
 

@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -27,10 +24,7 @@ import (
 func TestIssuerOfPrivateCA(t *testing.T) {
 	dir := t.TempDir()
 	ca := newAuthority(t, dir, "company")
-	signing, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	signing := newECDSAKey(t)
 	issuer := privateIssuer(t, ca.issue(t, dir, "localhost"), &signing.PublicKey)
 	config := writeFile(t, dir, "keyward.yaml", fmt.Sprintf("keys: {file: ''}\njwt: [{issuer: %q, algorithms: [ES256]}]\nintrospection: [{url: '%s/introspect', timeout: 5s}]\n", issuer, issuer))
 	token := sign(t, jwt.SigningMethodES256, signing, "k", "JWT", claims(jwt.MapClaims{"iss": issuer, "sub": "alice"}))
@@ -84,9 +78,7 @@ func privateIssuer(t *testing.T, p *pair, key *ecdsa.PublicKey) string {
 		case "/.well-known/openid-configuration":
 			fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":"%s/keys"}`, issuer, issuer)
 		case "/keys":
-			point, _ := key.Bytes()
-			encode := base64.RawURLEncoding.EncodeToString
-			fmt.Fprintf(w, `{"keys":[{"kty":"EC","crv":"P-256","kid":"k","x":%q,"y":%q}]}`, encode(point[1:33]), encode(point[33:]))
+			answerJSON(w, object{"keys": []any{publicJWK(key, "k")}})
 		default:
 			_, _ = io.WriteString(w, `{"active":true,"sub":"alice"}`)
 		}

@@ -63,13 +63,14 @@ func (r *recipe) startWebsockets() *websocketSystem {
 }
 
 // opens opens a websocket, and compares what the upstream got: the target, and
-// these headers. Authorization is absent unless it is among them.
-func (w *websocketSystem) opens(target, forwarded string, lines []string, want map[string][]string) {
+// these headers. Authorization is absent unless it is among them. The websocket
+// is nil if it is refused.
+func (w *websocketSystem) opens(target, forwarded string, lines []string, want map[string][]string) (a answer, ws *websocket) {
 	w.t.Helper()
-	a, ws := w.handshake(target, append(lines, "Origin: https://app.example.com")...)
+	a, ws = w.handshake(target, append(lines, "Origin: https://app.example.com")...)
 	if ws == nil {
 		w.t.Errorf("%s %q: %d %s", target, lines, a.status, a.body)
-		return
+		return a, nil
 	}
 	if err := ws.echo("hello"); err != nil {
 		w.t.Errorf("%s %q: %v", target, lines, err)
@@ -86,6 +87,7 @@ func (w *websocketSystem) opens(target, forwarded string, lines []string, want m
 			w.t.Errorf("%s: the upstream got %s %q, want %q", target, name, got, value)
 		}
 	}
+	return a, ws
 }
 
 // refuses wants the handshake to be denied.

@@ -3,7 +3,6 @@ package e2e
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -86,9 +85,7 @@ func startAuthorizationServer(t *testing.T, client string) *authorizationServer 
 	if a.rsa, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		t.Fatal(err)
 	}
-	if a.ec, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		t.Fatal(err)
-	}
+	a.ec = newECDSAKey(t)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /.well-known/jwks.json", func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, a.keys()) })
 	mux.HandleFunc("POST /oauth/introspect", a.introspect)
@@ -106,15 +103,17 @@ func (a *authorizationServer) keys() any {
 	text := func(n *big.Int, size int) string {
 		return base64.RawURLEncoding.EncodeToString(n.FillBytes(make([]byte, size)))
 	}
-	point, err := a.ec.PublicKey.Bytes()
-	if err != nil {
-		a.t.Error(err)
-	}
 	return object{"keys": []any{
 		object{"kid": "r1", "kty": "RSA", "use": "sig", "alg": "RS256", "n": text(a.rsa.N, 256), "e": "AQAB"},
-		object{"kid": "e1", "kty": "EC", "use": "sig", "alg": "ES256", "crv": "P-256",
-			"x": base64.RawURLEncoding.EncodeToString(point[1:33]), "y": base64.RawURLEncoding.EncodeToString(point[33:])},
+		publicJWK(&a.ec.PublicKey, "e1"),
 	}}
+}
+
+// publicJWK returns the JWK of a P-256 key.
+func publicJWK(key *ecdsa.PublicKey, kid string) object {
+	point, _ := key.Bytes() // fails for other curves only
+	encode := base64.RawURLEncoding.EncodeToString
+	return object{"kid": kid, "kty": "EC", "use": "sig", "alg": "ES256", "crv": "P-256", "x": encode(point[1:33]), "y": encode(point[33:])}
 }
 
 func (a *authorizationServer) introspect(w http.ResponseWriter, r *http.Request) {

@@ -134,9 +134,9 @@ const (
 
 // allow writes the response to an allowed check. It has every header that the
 // upstream may get of those that Keyward controls: the identity headers,
-// Cookie, Sec-WebSocket-Protocol, and the credential if the route forwards it. The proxy replaces what
-// the client sent under these names, and removes a header that is not in the
-// response.
+// Cookie, Sec-WebSocket-Protocol, and the credential if the route forwards it.
+// The proxy replaces what the client sent under these names, and removes a
+// header that is not in the response.
 func (h *Handler) allow(w http.ResponseWriter, r *authz.Request, d *authz.Decision, p *proxyProfile) {
 	allow, header := h.Renderer.Allow(d), w.Header()
 	for i := range r.Headers {

@@ -22,7 +22,7 @@ func (t *pathTable) addTemplate(pattern urlpath.Pattern, template *urlpath.Templ
 			return other.methods.add(rule)
 		}
 		if template.Overlaps(other.template) {
-			return fmt.Errorf("cannot be told apart from route %s: some paths match both", other.methods.first)
+			return fmt.Errorf("cannot be told apart from route %s: some paths match both; begin them with different segments", other.methods.first)
 		}
 	}
 	added := templateRoute{template, text, newMethodSet(rule)}

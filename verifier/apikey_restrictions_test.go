@@ -109,7 +109,7 @@ func TestNetworksOfKey(t *testing.T) {
 			}
 		}
 	}
-	if _, got := f.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(key), Client: "192.0.3.7"}); got != authz.AddressNotAllowed {
+	if _, got := f.verify(authz.Credential{Scheme: authz.SchemeBare, Secret: authz.NewSecret(key), Client: "192.0.3.7"}); got != authz.AddressNotAllowed {
 		t.Errorf("in a place of its own: %s", got)
 	}
 	f.change(id, func(r *store.KeyRecord) { r.CIDRs = nil })

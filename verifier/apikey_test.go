@@ -332,9 +332,9 @@ func TestKeyForms(t *testing.T) {
 		{"no prefix in Bearer", authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(hex)}, authz.NoCredential},
 		{"wrong checksum", authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret(wrongSum)}, authz.InvalidToken},
 		{"too short", authz.Credential{Scheme: authz.SchemeBearer, Secret: authz.NewSecret("kw_abc")}, authz.InvalidToken},
-		{"junk in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("junk")}, authz.InvalidToken},
-		{"hex in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(hex)}, authz.UnknownKey},
-		{"good one in the key header", authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(good)}, authz.OK},
+		{"junk in the key header", authz.Credential{Scheme: authz.SchemeBare, Secret: authz.NewSecret("junk")}, authz.InvalidToken},
+		{"hex in the key header", authz.Credential{Scheme: authz.SchemeBare, Secret: authz.NewSecret(hex)}, authz.UnknownKey},
+		{"good one in the key header", authz.Credential{Scheme: authz.SchemeBare, Secret: authz.NewSecret(good)}, authz.OK},
 		{"a user's password", authz.Credential{Scheme: authz.SchemeBasic, User: "haplo", Secret: authz.NewSecret(good)}, authz.NoCredential},
 		{"a session", authz.Credential{Scheme: authz.SchemeSession, Secret: authz.NewSecret(good)}, authz.NoCredential},
 	}
@@ -345,7 +345,7 @@ func TestKeyForms(t *testing.T) {
 	}
 	f.importKeys("kw_oldstyle\nlegacy\n")
 	f.eventually("kw_oldstyle", authz.OK)
-	if _, got := f.verify(authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret("legacy")}); got != authz.OK {
+	if _, got := f.verify(authz.Credential{Scheme: authz.SchemeBare, Secret: authz.NewSecret("legacy")}); got != authz.OK {
 		t.Errorf("an imported key without a format: %s", got)
 	}
 	f.eventually("legacy", authz.NoCredential)
@@ -579,12 +579,12 @@ func TestTokensInPlacesOfTheirOwn(t *testing.T) {
 			text   string
 			want   authz.Reason
 		}{
-			{authz.SchemeAPIKey, good, authz.OK},
-			{authz.SchemeAPIKey, "legacy", authz.OK},
-			{authz.SchemeAPIKey, "a.b.c", authz.OK},
-			{authz.SchemeAPIKey, "x.y.z", left},
-			{authz.SchemeAPIKey, "opaque", left},
-			{authz.SchemeAPIKey, "kw_junk", authz.UnknownKey},
+			{authz.SchemeBare, good, authz.OK},
+			{authz.SchemeBare, "legacy", authz.OK},
+			{authz.SchemeBare, "a.b.c", authz.OK},
+			{authz.SchemeBare, "x.y.z", left},
+			{authz.SchemeBare, "opaque", left},
+			{authz.SchemeBare, "kw_junk", authz.UnknownKey},
 			{authz.SchemeBearer, "legacy", authz.NoCredential},
 			{authz.SchemeBearer, "opaque", authz.NoCredential},
 		} {
@@ -600,7 +600,7 @@ func TestTokensInPlacesOfTheirOwn(t *testing.T) {
 func TestKeysInOtherPlacesAreFirst(t *testing.T) {
 	f := newAPIKeyFixture(t, options{opaqueTokens: true})
 	f.importKeys("a.b.c\n")
-	id := f.eventuallyIn(authz.SchemeAPIKey, "a.b.c", authz.OK).KeyID
+	id := f.eventuallyIn(authz.SchemeBare, "a.b.c", authz.OK).KeyID
 	asked := 0
 	other := verifierFunc(func() (*authz.Principal, error) {
 		asked++
@@ -608,7 +608,7 @@ func TestKeysInOtherPlacesAreFirst(t *testing.T) {
 	})
 	chain := verifier.Chain{f.APIKey, other, f.Unprefixed()}
 	ask := func(text string) authz.Reason {
-		_, err := chain.Verify(t.Context(), &authz.Credential{Scheme: authz.SchemeAPIKey, Secret: authz.NewSecret(text)}, f.now)
+		_, err := chain.Verify(t.Context(), &authz.Credential{Scheme: authz.SchemeBare, Secret: authz.NewSecret(text)}, f.now)
 		if refusal, refused := errors.AsType[*authz.CredentialError](err); refused {
 			return refusal.Reason
 		}
@@ -623,7 +623,7 @@ func TestKeysInOtherPlacesAreFirst(t *testing.T) {
 	if _, err := f.journal.Revoke(context.Background(), id, ""); err != nil {
 		t.Fatal(err)
 	}
-	f.eventuallyIn(authz.SchemeAPIKey, "a.b.c", authz.RevokedKey)
+	f.eventuallyIn(authz.SchemeBare, "a.b.c", authz.RevokedKey)
 	if got := ask("a.b.c"); got != authz.RevokedKey || asked != 1 {
 		t.Errorf("a revoked key: %s, asked %d", got, asked)
 	}

@@ -326,7 +326,7 @@ func TestLongPasswords(t *testing.T) {
 func TestBasicNotMine(t *testing.T) {
 	f := newBasicFixture(t).withFile().open()
 	f.password("alice", "x")
-	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBearer, authz.SchemeAPIKey} {
+	for _, kind := range []authz.CredentialScheme{authz.SchemeNone, authz.SchemeBearer, authz.SchemeBare} {
 		c := &authz.Credential{Scheme: kind, User: "alice", Secret: authz.NewSecret("x")}
 		if p, err := f.Verify(t.Context(), c, f.now); p != nil || err != authz.ErrNotMine {
 			t.Errorf("kind %d: %v, %v", kind, p, err)

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"keyward/chars"
+	"keyward/verifier/claims"
 	"keyward/verifier/strictjson"
 )
 
@@ -37,7 +38,7 @@ type joseHeader struct {
 	algorithm string
 	kid       string
 	hasKid    bool
-	typ       string // see mediaType; "": none
+	typ       string // see claims.MediaType; "": none
 }
 
 var causeForm = &Cause{RuleForm, "three segments of base64url without padding, the header at most 4096 bytes", "another form"}
@@ -121,7 +122,7 @@ func parseHeader(data []byte) (joseHeader, *Cause) {
 	}
 	if typ, set := members["typ"]; set {
 		name, _ := typ.(string)
-		if h.typ = mediaType(name); h.typ == "" {
+		if h.typ = claims.MediaType(name); h.typ == "" {
 			return joseHeader{}, &Cause{RuleTyp, "the name of a type, or none", jsonType(members, "typ")}
 		}
 	}
@@ -132,17 +133,6 @@ func parseHeader(data []byte) (joseHeader, *Cause) {
 		}
 	}
 	return h, nil
-}
-
-// mediaType returns the name of a type in the form in which names are compared:
-// in lower case, and without the "application/" that issuers may leave out (RFC
-// 7515 section 4.1.9).
-func mediaType(name string) string {
-	name = chars.LowerASCII(name)
-	if short, ok := strings.CutPrefix(name, "application/"); ok && !strings.Contains(short, "/") {
-		return short
-	}
-	return name
 }
 
 // checkExtensions refuses a header of anything but a plain JWS: no extension is

@@ -63,7 +63,7 @@ type jwtIssuer struct {
 	scopes            []claims.Path
 	conditions        []claims.Condition
 	wantConditions    []string                     // Cause.Want for each
-	types             []string                     // accepted values of typ, see mediaType
+	types             []string                     // accepted values of typ, see claims.MediaType
 	methods           map[string]jwt.SigningMethod // by algorithm
 	options           []jwt.ParserOption           // golang-jwt's rules for claims, except for the time
 
@@ -169,7 +169,7 @@ func (i *jwtIssuer) describe() {
 		i.wantType, i.types = "at+jwt (RFC 9068 section 4)", []string{"at+jwt"}
 	}
 	for _, name := range i.Types {
-		i.types = append(i.types, mediaType(name))
+		i.types = append(i.types, claims.MediaType(name))
 	}
 	if len(i.Types) > 0 {
 		i.wantType += ", or " + oneOf(i.Types) + " (types)"

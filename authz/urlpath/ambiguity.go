@@ -1,5 +1,7 @@
 package urlpath
 
+import "errors"
+
 // ErrAmbiguous matches every error that Parse returns.
 var ErrAmbiguous error = Ambiguity{Kind: "another path to some server"}
 
@@ -83,6 +85,14 @@ func (r *Rules) Words() map[string]*bool {
 		encodedPlain.Word: &r.EncodedUnreserved, emptySegment.Word: &r.EmptySegment, encodedDelimiter.Word: &r.EncodedDelimiter,
 		encodedBackslash.Word: &r.EncodedBackslash, pathLookAlike.Word: &r.LookAlike, invalidUTF8.Word: &r.NonUTF8,
 	}
+}
+
+// WordFor returns the word of paths.allow that accepts a spelling, such as "%2F",
+// within a path; "" if the spelling is not refused, or no word accepts it.
+func WordFor(spelling string) string {
+	_, err := Parse("/a"+spelling+"b", Rules{})
+	kind, _ := errors.AsType[Ambiguity](err)
+	return kind.Word
 }
 
 // permissiveRules allow everything that changes no other spelling: encoded

@@ -60,7 +60,7 @@ func foldEscapedCase(path string) string {
 // in escapes, and writes it in folded case. It returns the rest of the path.
 func foldEscapedRune(b *strings.Builder, path string) (rest string) {
 	var char [utf8.UTFMax]byte
-	n := escapedBytes(path, &char)
+	n := decodeHighBytes(path, &char)
 	r, size := utf8.DecodeRune(char[:n])
 	if folded := foldRune(r); r != utf8.RuneError && folded >= utf8.RuneSelf {
 		for _, c := range utf8.AppendRune(nil, folded) {

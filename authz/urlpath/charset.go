@@ -11,13 +11,13 @@ import (
 type charset uint8
 
 const (
-	anyBytes  charset = iota // keeps the bytes: Go, nginx, PHP
-	asked                    // "?" for what is not UTF-8: conversion to a smaller character set
-	dropped                  // nothing instead: iconv with //IGNORE, Python with errors="ignore"
-	unchecked                // UTF-8 whose continuation bytes are not checked
-	windows                  // Windows-1252, and ISO 8859-1: control characters there are trimmed as if dropped
+	anyBytes    charset = iota // keeps the bytes: Go, nginx, PHP
+	replaced                   // "?" for what is not UTF-8: conversion to a smaller character set
+	dropped                    // nothing instead: iconv with //IGNORE, Python with errors="ignore"
+	lenientUTF8                // UTF-8 whose continuation bytes are not checked
+	windows1252                // Windows-1252, and ISO 8859-1: control characters there are trimmed as if dropped
 	shiftJIS
-	extendedUnix // EUC-JP, EUC-KR, GB 2312 and GBK
+	euc // EUC-JP, EUC-KR, GB 2312 and GBK
 	big5
 
 	charsetCount
@@ -48,13 +48,13 @@ func highBytes(s string) (n int) {
 // no look-alike in ASCII may be U+FFFD.
 func (c charset) read(bytes string) string {
 	switch c {
-	case asked:
+	case replaced:
 		return strings.ToValidUTF8(bytes, "?")
 	case dropped:
 		return strings.ToValidUTF8(bytes, "")
-	case unchecked:
+	case lenientUTF8:
 		return eachCharacter(bytes, uncheckedRune)
-	case windows:
+	case windows1252:
 		return eachCharacter(bytes, windowsRune)
 	default:
 		return eachCharacter(bytes, func(s string) (rune, int) { return doubleByteRune(s, c) })
@@ -144,35 +144,19 @@ var fullWidth = []struct {
 	{shiftJIS, 0x8144, 0x8144, '．'}, {shiftJIS, 0x8147, 0x8147, '；'}, {shiftJIS, 0x8148, 0x8148, '？'}, {shiftJIS, 0x8151, 0x8151, '＿'},
 	{shiftJIS, 0x815e, 0x815e, '／'}, {shiftJIS, 0x815f, 0x815f, '＼'}, {shiftJIS, 0x8163, 0x8163, '…'}, {shiftJIS, 0x817c, 0x817c, '－'},
 	{shiftJIS, 0x8193, 0x8193, '％'}, {shiftJIS, 0x8194, 0x8194, '＃'}, {shiftJIS, 0x8140, 0x8140, '\u3000'},
-	{extendedUnix, 0xa3a1, 0xa3fe, '！'}, // all of ASCII in GBK and EUC-KR, letters and digits in EUC-JP
-	{extendedUnix, 0xa1a1, 0xa1a1, '\u3000'}, {extendedUnix, 0xa1a5, 0xa1a5, '．'}, {extendedUnix, 0xa1a8, 0xa1a8, '；'}, {extendedUnix, 0xa1a9, 0xa1a9, '？'},
-	{extendedUnix, 0xa1bf, 0xa1bf, '／'}, {extendedUnix, 0xa1c0, 0xa1c0, '＼'}, {extendedUnix, 0xa1c4, 0xa1c4, '…'}, {extendedUnix, 0xa1ad, 0xa1ad, '…'},
-	{extendedUnix, 0xa1f3, 0xa1f3, '％'}, {extendedUnix, 0xa1f4, 0xa1f4, '＃'}, {extendedUnix, 0xa1dd, 0xa1dd, '－'}, {extendedUnix, 0xa1b2, 0xa1b2, '＿'},
+	{euc, 0xa3a1, 0xa3fe, '！'}, // all of ASCII in GBK and EUC-KR, letters and digits in EUC-JP
+	{euc, 0xa1a1, 0xa1a1, '\u3000'}, {euc, 0xa1a5, 0xa1a5, '．'}, {euc, 0xa1a8, 0xa1a8, '；'}, {euc, 0xa1a9, 0xa1a9, '？'},
+	{euc, 0xa1bf, 0xa1bf, '／'}, {euc, 0xa1c0, 0xa1c0, '＼'}, {euc, 0xa1c4, 0xa1c4, '…'}, {euc, 0xa1ad, 0xa1ad, '…'},
+	{euc, 0xa1f3, 0xa1f3, '％'}, {euc, 0xa1f4, 0xa1f4, '＃'}, {euc, 0xa1dd, 0xa1dd, '－'}, {euc, 0xa1b2, 0xa1b2, '＿'},
 	{big5, 0xa2af, 0xa2b8, '０'}, {big5, 0xa2cf, 0xa2e8, 'Ａ'}, {big5, 0xa2e9, 0xa2fe, 'ａ'}, {big5, 0xa340, 0xa343, 'ｗ'},
 	{big5, 0xa140, 0xa140, '\u3000'}, {big5, 0xa144, 0xa144, '．'}, {big5, 0xa146, 0xa146, '；'}, {big5, 0xa148, 0xa148, '？'},
 	{big5, 0xa14b, 0xa14b, '…'}, {big5, 0xa1fe, 0xa1fe, '／'}, {big5, 0xa240, 0xa240, '＼'}, {big5, 0xa248, 0xa248, '％'},
 	{big5, 0xa1ad, 0xa1ad, '＃'}, {big5, 0xa15a, 0xa15a, '＿'}, {big5, 0xa1c4, 0xa1c4, '＿'}, {big5, 0xa15d, 0xa15d, '－'}, {big5, 0xa1d0, 0xa1d0, '－'},
 }
 
-// leadingBytes returns the bytes outside ASCII that the escapes at the start of
-// s stand for, up to three.
-func leadingBytes(s string) string {
-	var bytes [3]byte
-	n := 0
-	for n < len(bytes) && 3*n < len(s) {
-		b, ok := unescape(s[3*n:])
-		if !ok || b < utf8.RuneSelf {
-			break
-		}
-		bytes[n] = b
-		n++
-	}
-	return string(bytes[:n])
-}
-
 // isOverlong reports whether s begins with UTF-8 that is longer than its
 // character needs, or with a surrogate. Old decoders read C0 AF as a slash.
-func isOverlong(s string) bool {
+func isOverlong(s []byte) bool {
 	isContinuation := func(i int) bool { return len(s) > i && s[i]&0xc0 == 0x80 }
 	if !isContinuation(1) {
 		return false

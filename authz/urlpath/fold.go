@@ -29,8 +29,8 @@ func foldOutlined(r rune) rune {
 }
 
 // foldConfusable returns the path as a server reads it that converts what looks
-// like a slash, a backslash, a percent sign or a hyphen to that, as the "best fit" tables
-// of Windows do.
+// like a slash, a backslash, a percent sign or a hyphen to that, as the "best
+// fit" tables of Windows do.
 func foldConfusable(path string) string {
 	if isASCII(path) {
 		return path

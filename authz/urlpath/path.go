@@ -145,11 +145,11 @@ func scanEscapes(s string, rules Rules) (int, error) {
 	if c < utf8.RuneSelf {
 		return 3, checkEscaped(c, rules)
 	}
-	var char [utf8.UTFMax]byte
-	n := escapedBytes(s, &char)
-	r, size := utf8.DecodeRune(char[:n])
+	var bytes [utf8.UTFMax]byte
+	n := decodeHighBytes(s, &bytes)
+	r, size := utf8.DecodeRune(bytes[:n])
 	if r == utf8.RuneError && size <= 1 {
-		if isOverlong(leadingBytes(s)) {
+		if isOverlong(bytes[:n]) {
 			return 0, overlong
 		}
 		return 3, invalidUTF8.unless(rules.NonUTF8)
@@ -166,16 +166,16 @@ func scanEscapes(s string, rules Rules) (int, error) {
 	return 3 * size, nil
 }
 
-// escapedBytes decodes the escapes at the start of s into char, up to the end
-// of the first character. It returns the number of bytes. An escape below 0x80
-// is not part of the character.
-func escapedBytes(s string, char *[utf8.UTFMax]byte) (n int) {
-	for n < len(char) && !utf8.FullRune(char[:n]) {
+// decodeHighBytes decodes the escapes at the start of s, as far as they stand
+// for bytes outside ASCII and as many as a character may have. It returns the
+// number of bytes.
+func decodeHighBytes(s string, bytes *[utf8.UTFMax]byte) (n int) {
+	for n < len(bytes) {
 		b, ok := unescape(s[min(3*n, len(s)):])
 		if !ok || b < utf8.RuneSelf {
 			break
 		}
-		char[n] = b
+		bytes[n] = b
 		n++
 	}
 	return n

@@ -136,49 +136,62 @@ const (
 // and above or at each plain prefix of the end, so that comparing the two is
 // enough.
 func resolve(sent string, as charset, fold bool, budget *int) (end string, isUTF8 bool, err error) {
-	steps := stepCount
+	r := readings{as: as, steps: stepCount, all: make([]string, 1, maxReadings)}
 	if !fold {
-		steps = foldCompatible
+		r.steps = foldCompatible
 	}
-	all := make([]string, 1, maxReadings)
-	all[0] = sent
+	r.all[0] = sent
 	found := false
 	isUTF8 = true
-	for i := 0; i < len(all); i++ {
-		if *budget -= len(all[i]); *budget < 0 {
+	for i := 0; i < len(r.all); i++ {
+		if *budget -= len(r.all[i]); *budget < 0 {
 			return "", false, encodedTooOften
 		}
-		if err := checkReading(all[i]); err != nil {
+		if err := checkReading(r.all[i]); err != nil {
 			return "", false, err
 		}
-		isUTF8 = isUTF8 && utf8.ValidString(all[i])
-		isEnd := true
-		for s := range steps {
-			next, err := s.do(all[i], as)
-			switch {
-			case err != nil:
-				return "", false, err
-			case next == all[i]:
-				continue
-			}
-			isEnd = false
-			if slices.Contains(all, next) {
-				continue
-			}
-			if len(all) == maxReadings {
-				return "", false, encodedTooOften
-			}
-			all = append(all, next)
-		}
-		if !isEnd {
-			continue
-		}
-		if found {
+		isUTF8 = isUTF8 && utf8.ValidString(r.all[i])
+		switch isEnd, err := r.addNext(r.all[i]); {
+		case err != nil:
+			return "", false, err
+		case isEnd && found:
 			return "", false, dependsOnOrder
+		case isEnd:
+			end, found = r.all[i], true
 		}
-		end, found = all[i], true
 	}
 	return end, isUTF8, nil
+}
+
+// readings are the paths that servers with one charset may read.
+type readings struct {
+	as    charset
+	steps step // the first step that they do not take
+	all   []string
+}
+
+// addNext adds what each step makes of the path. It reports whether no step
+// changes it.
+func (r *readings) addNext(path string) (isEnd bool, err error) {
+	isEnd = true
+	for s := range r.steps {
+		next, err := s.do(path, r.as)
+		switch {
+		case err != nil:
+			return false, err
+		case next == path:
+			continue
+		}
+		isEnd = false
+		if slices.Contains(r.all, next) {
+			continue
+		}
+		if len(r.all) == maxReadings {
+			return false, encodedTooOften
+		}
+		r.all = append(r.all, next)
+	}
+	return isEnd, nil
 }
 
 // checkReading refuses a reading with a dot segment, even if other servers cut

@@ -1,7 +1,7 @@
 // Package grammar checks the names that an operator gives to places of a
-// request: schemes, headers, cookies, query parameters, subprotocols. An error
-// says what is wrong with the name and what to write instead. It decides nothing
-// about requests.
+// request, and to types of tokens: schemes, headers, cookies, query parameters,
+// subprotocols, values of typ. An error says what is wrong with the name and what
+// to write instead. It decides nothing about requests.
 package grammar
 
 import (
@@ -36,7 +36,7 @@ func TokenScheme(name string) error {
 	case strings.HasSuffix(name, ":") || strings.Contains(name, " "):
 		return fmt.Errorf("this is not a scheme; want a word, as Token is in `Authorization: Token …`")
 	case !IsWord(name, tokenMarks) || len(name) > 32:
-		return errors.New("a scheme is 1 to 32 characters of a token (RFC 9110 section 5.6.2)")
+		return errors.New("want 1 to 32 letters, digits and marks such as -, as ApiKey (a token of RFC 9110 section 5.6.2)")
 	}
 	return nil
 }
@@ -50,9 +50,11 @@ func CredentialHeader(name string) error {
 	lower := chars.LowerASCII(name)
 	switch {
 	case name == "":
-		return errors.New("a header needs a name")
+		return errors.New("want the name of a header, as X-API-Key; [] is for none")
+	case IsWord(strings.TrimRight(name, ": "), tokenMarks) && !IsWord(name, tokenMarks):
+		return fmt.Errorf("want the header's name alone: %s", strings.TrimRight(name, ": "))
 	case !IsWord(name, tokenMarks):
-		return errors.New("this is not a header name")
+		return errors.New("this is not a header name; want letters, digits and hyphens, as X-API-Key")
 	case lower == "authorization":
 		return errors.New("the header Authorization is read for credentials.bearer, credentials.basic and credentials.schemes; `schemes: [\"\"]` is for a key without a scheme")
 	case lower == "cookie":
@@ -60,7 +62,7 @@ func CredentialHeader(name string) error {
 	case lower == "sec-websocket-protocol":
 		return errors.New("a subprotocol that carries a credential is named by credentials.websocket_protocol")
 	case slices.Contains(ConnectionHeaders, lower):
-		return errors.New("this header has a meaning of its own and can't carry a key")
+		return errors.New("this header has a meaning of its own and can't carry a key; choose another, such as X-API-Key")
 	case strings.Contains(name, "_"):
 		return fmt.Errorf("proxies drop or refuse headers with an underscore, and upstreams can't tell %s from %s; have the proxy rename it to %[2]s (docs/proxies.md: A header with an underscore)", name, strings.ReplaceAll(name, "_", "-"))
 	}
@@ -70,7 +72,7 @@ func CredentialHeader(name string) error {
 // Cookie accepts the name of a cookie, and the empty text for none.
 func Cookie(name string) error {
 	if name != "" && !IsWord(name, tokenMarks) {
-		return errors.New("this is not a cookie name")
+		return errors.New("this is not a cookie name; want one of letters, digits, - and _, as session")
 	}
 	return nil
 }
@@ -80,7 +82,7 @@ func Cookie(name string) error {
 func QueryParameter(name string) error {
 	switch {
 	case name == "":
-		return errors.New("a query parameter needs a name")
+		return errors.New("want the name of a query parameter, as api_key; [] is for none")
 	case strings.HasPrefix(name, "?") || strings.HasPrefix(name, "&") || strings.HasSuffix(name, "="):
 		return fmt.Errorf("want the parameter's name alone: %s", strings.Trim(name, "?&="))
 	case !IsWord(name, "-._~"):
@@ -98,7 +100,7 @@ func SubprotocolPrefix(prefix string) error {
 	case strings.ContainsAny(prefix, ", "):
 		return errors.New("want what one subprotocol begins with, as openai-insecure-api-key.; not a list")
 	case !IsWord(prefix, tokenMarks) || len(prefix) > 255:
-		return errors.New("a subprotocol is 1 to 255 characters of a token (RFC 9110 section 5.6.2)")
+		return errors.New("want 1 to 255 letters, digits and marks such as . and -, as openai-insecure-api-key. (a token of RFC 9110 section 5.6.2)")
 	case IsWord(prefix[len(prefix)-1:], ""):
 		return fmt.Errorf("want what the subprotocol has before the key, with the mark at its end; do you mean %q?", prefix+".")
 	}

@@ -69,6 +69,9 @@ type Value struct {
 	Name string
 }
 
+// Element returns an element of a list.
+func (v Value) Element(i int) Value { return Value{v.Content[i], v.Name} }
+
 // Field reads one value, or reports what is wrong with it.
 type Field func(Value)
 
@@ -108,7 +111,7 @@ func (d *Decoder) Wrong(v Value, wanted string) {
 	if name == "" {
 		name = "the file"
 	}
-	d.Report(v.Line, "%s: want %s, not %s", name, wanted, d.shown(v))
+	d.Report(v.Line, "%s: want %s, not %s", name, wanted, d.Shown(v))
 }
 
 // Refuse reports another package's error about v. Its text may contain the
@@ -124,9 +127,10 @@ func (d *Decoder) Refuse(v Value, err error) {
 	d.Report(v.Line, "%s: %v", v.Name, err)
 }
 
-// shown returns v as messages show it: a scalar as the file has it, and only
-// the type of others.
-func (d *Decoder) shown(v Value) string {
+// Shown returns v as messages show it: a scalar as the file has it, with the
+// names of environment variables and not their values, and only the type of
+// others.
+func (d *Decoder) Shown(v Value) string {
 	if written, ok := d.written[v.Node]; ok {
 		return "what `" + written + "` stands for"
 	}
@@ -203,8 +207,8 @@ func (d *Decoder) Each(v Value, read Field) {
 		d.Wrong(v, "a list ([] for an empty one)")
 		return
 	}
-	for _, element := range v.Content {
-		read(Value{element, v.Name})
+	for i := range v.Content {
+		read(v.Element(i))
 	}
 }
 

@@ -158,7 +158,7 @@ func (d *Decoder) wrongWord(v Value, words []string) {
 	wanted := "one of " + strings.Join(words, ", ")
 	if _, fromEnv := d.written[v.Node]; !fromEnv && v.Kind == yaml.ScalarNode {
 		if near := spelling.Suggest(v.Value, words); near != "" {
-			d.Report(v.Line, "%s: want %s, not %s; did you mean `%s`?", v.Name, wanted, d.shown(v), near)
+			d.Report(v.Line, "%s: want %s, not %s; did you mean `%s`?", v.Name, wanted, d.Shown(v), near)
 			return
 		}
 	}

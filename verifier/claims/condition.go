@@ -20,7 +20,7 @@ const maxPattern = 255
 
 var (
 	errNoValues = errors.New("it has no values, so no token could have one of them")
-	errPattern  = errors.New("a value has 1 to 255 bytes")
+	errPattern  = errors.New("a value has 1 to 255 bytes; * stands for any text")
 )
 
 // NewCondition returns the condition that the claim at the path has one of the

@@ -21,7 +21,7 @@ type Path struct {
 const maxPath = 255
 
 var (
-	errPathLength   = errors.New("want 1 to 255 bytes")
+	errPathLength   = errors.New("want the name of a claim, of 1 to 255 bytes")
 	errPathEscape   = errors.New("in a JSON pointer (RFC 6901) each ~ is followed by 0 or 1: write ~0 for ~, and ~1 for / within a name")
 	errPathEmpty    = errors.New("a JSON pointer has no empty part: write /a/b, without a / at the end or twice in a row")
 	errPathFragment = errors.New("write a JSON pointer without the #: /a/b")

@@ -11,7 +11,7 @@ import (
 
 	"keyward/authz"
 	"keyward/verifier"
-	tokenclaims "keyward/verifier/claims"
+	"keyward/verifier/claims"
 	"keyward/verifier/strictjson"
 )
 
@@ -39,42 +39,42 @@ func parseTokenInfo(body []byte) (*verifier.TokenInfo, error) {
 	if !active {
 		return &verifier.TokenInfo{}, nil
 	}
-	c := claims{members: members}
+	m := memberReader{members: members}
 	info := &verifier.TokenInfo{
 		Active:  true,
-		Subject: c.id("sub"), Username: c.id("username"), ClientID: c.id("client_id"),
-		Issuer: c.text("iss"), JTI: c.id("jti"),
-		Audience: c.audience("aud"), Scopes: c.scopes("scope"),
-		TokenType: c.text("token_type"), Use: c.text("token_use"),
-		ExpiresAt: c.time("exp"), IssuedAt: c.time("iat"), NotBefore: c.time("nbf"),
+		Subject: m.id("sub"), Username: m.id("username"), ClientID: m.id("client_id"),
+		Issuer: m.text("iss"), JTI: m.id("jti"),
+		Audience: m.audience("aud"), Scopes: m.scopes("scope"),
+		TokenType: m.text("token_type"), Use: m.text("token_use"),
+		ExpiresAt: m.time("exp"), IssuedAt: m.time("iat"), NotBefore: m.time("nbf"),
 	}
 	if info.Use == "" {
-		info.Use = c.text("typ")
+		info.Use = m.text("typ")
 	}
-	_, info.SenderConstrained = c.lookup("cnf")
-	if c.err != nil {
-		return nil, c.err
+	_, info.SenderConstrained = m.lookup("cnf")
+	if m.err != nil {
+		return nil, m.err
 	}
 	return info, nil
 }
 
-// claims reads members by type and keeps the first error. An absent member is
-// "", nil or the zero Time.
-type claims struct {
+// memberReader reads members by type and keeps the first error. An absent member
+// is "", nil or the zero Time.
+type memberReader struct {
 	members map[string]any
 	err     error
 }
 
 // lookup returns a member. One that is null is absent: many servers write all
 // members that they know.
-func (c *claims) lookup(name string) (value any, there bool) {
-	value = c.members[name]
+func (m *memberReader) lookup(name string) (value any, there bool) {
+	value = m.members[name]
 	return value, value != nil
 }
 
-func (c *claims) wrong(name, want string) {
-	if c.err == nil {
-		c.err = fmt.Errorf("%s is not %s", name, want)
+func (m *memberReader) wrong(name, want string) {
+	if m.err == nil {
+		m.err = fmt.Errorf("%s is not %s", name, want)
 	}
 }
 
@@ -83,28 +83,28 @@ const (
 	wantID   = wantText + ", or a whole number from 0 to 2^53"
 )
 
-func (c *claims) text(name string) string {
-	value, there := c.lookup(name)
+func (m *memberReader) text(name string) string {
+	value, there := m.lookup(name)
 	if !there {
 		return ""
 	}
 	text, ok := value.(string)
 	if !ok || !isText(text) {
-		c.wrong(name, wantText)
+		m.wrong(name, wantText)
 		return ""
 	}
 	return strings.Clone(text) // or the entire response would stay in memory with it
 }
 
 // id reads a name that some servers have as a number.
-func (c *claims) id(name string) string {
-	value, there := c.lookup(name)
+func (m *memberReader) id(name string) string {
+	value, there := m.lookup(name)
 	if !there {
 		return ""
 	}
 	id, ok := readID(value)
 	if !ok {
-		c.wrong(name, wantID)
+		m.wrong(name, wantID)
 	}
 	return id
 }
@@ -117,7 +117,7 @@ func readID(value any) (id string, ok bool) {
 			return strings.Clone(value), true
 		}
 	case json.Number:
-		return tokenclaims.Name(value)
+		return claims.Name(value)
 	}
 	return "", false
 }
@@ -131,23 +131,23 @@ func isText(text string) bool {
 }
 
 // audience reads one id, or an array of them.
-func (c *claims) audience(name string) []string {
-	values, isList := c.members[name].([]any)
+func (m *memberReader) audience(name string) []string {
+	values, isList := m.members[name].([]any)
 	if !isList {
-		if id := c.id(name); id != "" {
+		if id := m.id(name); id != "" {
 			return []string{id}
 		}
 		return nil
 	}
 	if len(values) > maxValues {
-		c.wrong(name, "short enough")
+		m.wrong(name, "short enough")
 		return nil
 	}
 	ids := make([]string, 0, len(values))
 	for _, value := range values {
 		id, ok := readID(value)
 		if !ok {
-			c.wrong(name, wantID)
+			m.wrong(name, wantID)
 			return nil
 		}
 		ids = append(ids, id)
@@ -158,10 +158,10 @@ func (c *claims) audience(name string) []string {
 // scopes reads scopes separated by spaces (RFC 6749 section 3.3), or an array
 // of scopes, as some servers send. Empty names in the array are left out: some
 // languages make one when they split an empty text.
-func (c *claims) scopes(name string) authz.Scopes {
+func (m *memberReader) scopes(name string) authz.Scopes {
 	const want = "scopes separated by spaces"
 	var names []string
-	switch value := c.members[name].(type) {
+	switch value := m.members[name].(type) {
 	case nil:
 	case string: // may be longer than a claim: the limit applies to each scope
 		names = strings.FieldsFunc(strings.Clone(value), func(r rune) bool { return r == ' ' })
@@ -169,22 +169,22 @@ func (c *claims) scopes(name string) authz.Scopes {
 		for _, each := range value {
 			scope, ok := each.(string)
 			if !ok {
-				c.wrong(name, want)
+				m.wrong(name, want)
 			}
 			if scope != "" {
 				names = append(names, strings.Clone(scope))
 			}
 		}
 	default:
-		c.wrong(name, want)
+		m.wrong(name, want)
 	}
 	if len(names) > maxValues {
-		c.wrong(name, "short enough")
+		m.wrong(name, "short enough")
 		return authz.Scopes{}
 	}
 	scopes, err := authz.ParseScopes(names)
 	if err != nil {
-		c.wrong(name, want)
+		m.wrong(name, want)
 	}
 	return scopes
 }
@@ -196,17 +196,17 @@ const maxDateDigits = 12
 // time reads a NumericDate (RFC 7519 section 2), or its digits in a text. The
 // time 0 means none: servers write it for a token without an end, and no token
 // was issued then.
-func (c *claims) time(name string) time.Time {
-	value, there := c.lookup(name)
+func (m *memberReader) time(name string) time.Time {
+	value, there := m.lookup(name)
 	if !there {
 		return time.Time{}
 	}
 	if text, ok := value.(string); ok && isDecimal(text) {
 		value = json.Number(text)
 	}
-	date, ok := tokenclaims.ParseNumericDate(value)
+	date, ok := claims.ParseNumericDate(value)
 	if !ok {
-		c.wrong(name, "a time in seconds since 1970, before the year 10000 (milliseconds are not)")
+		m.wrong(name, "a time in seconds since 1970, before the year 10000 (milliseconds are not)")
 		return time.Time{}
 	}
 	if date.Equal(time.Unix(0, 0)) {
