@@ -7,14 +7,15 @@ import "slices"
 // 4.5 allows it for different kty), so a key is found by its id and algorithm.
 type entry struct {
 	index      int
-	kty        any
+	kty        string   // "": none, or not a text
 	verifies   bool     // use and key_ops allow it
 	algorithms []string // that it could verify; nil: any of its kty
 	key        *Key     // nil if it is left out
 }
 
 func newEntry(index int, jwk map[string]any, key *Key) entry {
-	e := entry{index: index, kty: jwk["kty"], verifies: checkUse(jwk) == nil, key: key}
+	kty, _ := jwk["kty"].(string)
+	e := entry{index: index, kty: kty, verifies: checkUse(jwk) == nil, key: key}
 	if alg, pinned := jwk["alg"].(string); pinned {
 		e.algorithms = []string{alg}
 	} else if key != nil {

@@ -1,14 +1,27 @@
 package jwks
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
 	"keyward/authz"
 )
+
+var errPublished = errors.New("jwks: this is a key in PEM or a document with keys, which others may have and could sign with: set it as jwks_file, or make a random secret")
+
+// isPublished reports whether the text is one in which keys are published: PEM,
+// or a JWK.
+func isPublished(text []byte) bool {
+	var jwk struct {
+		Keys, Kty json.RawMessage
+	}
+	return bytes.Contains(text, []byte("-----BEGIN ")) || json.Unmarshal(text, &jwk) == nil && (jwk.Keys != nil || jwk.Kty != nil)
+}
 
 // ParseSecret makes a set of one HMAC key, the text of a file without one
 // trailing line break. It supports the algorithms whose hash is no longer than
@@ -21,6 +34,9 @@ func ParseSecret(secret authz.Secret) (*Set, error) {
 	}
 	if len(key) > maxSize {
 		return nil, errors.New("jwks: the secret is too large")
+	}
+	if isPublished(key) {
+		return nil, errPublished
 	}
 	m := publicKeyParams{kind: "oct", key: key, parts: [][]byte{key}}
 	m.algorithms = append(m.algorithms, "HS256")

@@ -398,7 +398,12 @@ func TestSecret(t *testing.T) {
 		}
 		return set
 	}
-	for _, text := range []string{"", "\n", strings.Repeat("s", 31), strings.Repeat("s", 31) + "\n"} {
+	pem := string(publicPEM(t))
+	for _, text := range []string{
+		"", "\n", strings.Repeat("s", 31), strings.Repeat("s", 31) + "\n",
+		// What is published is not a secret.
+		pem, "\n" + pem, string(vectors.KeySet(t)), `{"kty":"RSA","n":"` + strings.Repeat("A", 342) + `","e":"AQAB"}`,
+	} {
 		if _, err := jwks.ParseSecret(authz.NewSecret(text)); err == nil {
 			t.Errorf("a secret of %d bytes: accepted", len(text))
 		}
@@ -438,6 +443,9 @@ func TestSecret(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add(vectors.KeySet(f))
 	f.Add(publicPEM(f))
+	for _, document := range keysWithoutType {
+		f.Add([]byte(document))
+	}
 	for _, c := range vectors.KeySetCases(f) {
 		if len(c.JWKS) < 4096 {
 			f.Add([]byte(c.JWKS))
@@ -484,5 +492,20 @@ func checkKey(t *testing.T, key *jwks.Key, algorithm string) {
 	}
 	if !ok {
 		t.Fatalf("%T is used for %q", key.VerificationKey(), algorithm)
+	}
+}
+
+// keysWithoutType have two keys of one id, whose kty is not a text.
+var keysWithoutType = []string{
+	`{"keys":[{"kid":"a","kty":[]},{"kid":"a","kty":[]}]}`,
+	`{"keys":[{"kid":"a","kty":{}},{"kid":"a","kty":{}}]}`,
+	`{"keys":[{"kid":"a","kty":null},{"kid":"a"}]}`,
+}
+
+func TestKeysWithoutType(t *testing.T) {
+	for _, document := range keysWithoutType {
+		if _, err := jwks.Parse([]byte(document)); err == nil {
+			t.Errorf("%s: accepted", document)
+		}
 	}
 }

@@ -109,7 +109,7 @@ func (f *File) read() (*jwks.Set, error) {
 	if int64(len(text)) > f.limit {
 		return nil, fmt.Errorf("it has more than %d bytes", f.limit)
 	}
-	return f.parse(text)
+	return guarded(func() (*jwks.Set, error) { return f.parse(text) })
 }
 
 // Find implements verifier.KeySource. The error is neither jwks.ErrNoKey nor

@@ -207,7 +207,7 @@ func (r *Remote) refresh(scheduled bool) error {
 	current := r.claimRefresh()
 	ctx, cancel := context.WithTimeout(r.ctx, refreshTimeout)
 	defer cancel()
-	keys, err := r.location.load(ctx, r.client, scheduled)
+	keys, err := guarded(func() (*jwks.Set, error) { return r.location.load(ctx, r.client, scheduled) })
 	if err == nil {
 		r.keys.Store(keys)
 	}

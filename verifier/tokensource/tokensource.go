@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+
+	"keyward/verifier/jwks"
 )
 
 // Observer is notified of each attempt to read an issuer's keys. It is called
@@ -31,6 +33,17 @@ func orDiscard(o Observer) Observer {
 		return discardObserver{}
 	}
 	return o
+}
+
+// guarded reads keys. A panic is a failed read: no document of one issuer may
+// end the process, which has other issuers and keys.
+func guarded(read func() (*jwks.Set, error)) (keys *jwks.Set, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			keys, err = nil, fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return read()
 }
 
 // checkURL parses a URL of the operator or of an issuer. It must be absolute,
