@@ -45,6 +45,11 @@ type IntrospectionConfig struct {
 	Negative *cache.Cache[*authz.CredentialError]
 }
 
+// maxOpaque bounds an opaque token, in bytes.
+const maxOpaque = 8192
+
+var causeOpaque = &Cause{RuleForm, "a token of at most 8192 bytes without other characters than those of RFC 9110 token68", "another text"}
+
 // serverLeeway is how far an authorization server's clock may be ahead. It
 // equals the default leeway of jwt.
 const serverLeeway = 30 * time.Second
@@ -102,6 +107,11 @@ func NewIntrospection(cfg IntrospectionConfig) (*Introspection, error) {
 func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now time.Time) (*authz.Principal, error) {
 	if !c.Scheme.CarriesToken() {
 		return nil, authz.ErrNotMine
+	}
+	// Other texts are not tokens, and must not be sent elsewhere: a password that
+	// was typed in place of a key, or a JWT of an issuer that allows longer ones.
+	if text := c.Secret.Reveal(); len(text) > maxOpaque || c.Scheme == authz.SchemeBare && authz.CheckKey(text, false) != nil {
+		return nil, invalid(causeOpaque)
 	}
 	if v.cfg.Revocations != nil {
 		if err := v.cfg.Revocations.Ready(); err != nil {

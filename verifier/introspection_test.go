@@ -648,3 +648,29 @@ func TestRevokedClient(t *testing.T) {
 	f := newIntrospectionFixture(t, list, &fakeServer{response: verifier.TokenInfo{Active: true, ClientID: "app"}})
 	f.expect("t", authz.RevokedToken)
 }
+
+// TestOnlyTokensAreIntrospected: a text that cannot be a token, such as a
+// password that was typed in place of a key, is not sent to the server.
+func TestOnlyTokensAreIntrospected(t *testing.T) {
+	s := &fakeServer{}
+	f := newIntrospectionFixture(t, nil, s)
+	s.set(verifier.TokenInfo{Active: true, Subject: "alice"}, nil)
+	for _, c := range []struct {
+		scheme authz.CredentialScheme
+		text   string
+		asked  int64
+	}{
+		{authz.SchemeBare, "opaque", 1},
+		{authz.SchemeBare, "hunter2 my password", 0},
+		{authz.SchemeBare, "p\u00e4ss", 0},
+		{authz.SchemeBare, strings.Repeat("x", 8193), 0},
+		{authz.SchemeBearer, strings.Repeat("x", 8193), 0},
+		{authz.SchemeBearer, strings.Repeat("x", 8192), 1},
+	} {
+		before := s.calls.Load()
+		_, err := f.Verify(t.Context(), &authz.Credential{Scheme: c.scheme, Secret: authz.NewSecret(c.text)}, f.now)
+		if asked := s.calls.Load() - before; asked != c.asked || (err == nil) != (c.asked == 1) {
+			t.Errorf("scheme %d, %.20q: asked %d times, error %v", c.scheme, c.text, asked, err)
+		}
+	}
+}
