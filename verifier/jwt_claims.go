@@ -58,10 +58,12 @@ func (i *jwtIssuer) checkClaims(members map[string]any, c *jwtClaims, now time.T
 	return nil
 }
 
-// isSub reports whether sub is absent or a name. Another number is allowed too
-// if another claim is the subject.
+// isSub reports whether sub is absent or a name. If another claim is the
+// subject, it may be another number too, or empty: Cloudflare Access has an
+// empty sub in the tokens of programs.
 func (i *jwtIssuer) isSub(members map[string]any) bool {
-	if _, isNumber := members["sub"].(json.Number); isNumber && !i.subject.Is("sub") {
+	sub := members["sub"]
+	if _, isNumber := sub.(json.Number); (isNumber || sub == "") && !i.subject.Is("sub") {
 		return true
 	}
 	return claims.OptionalName(members, "sub", new(string))
