@@ -32,12 +32,12 @@ func TestCaddyKeepsWhatKeywardMaySay(t *testing.T) {
 // TestCaddyKeepsKeysOutOfItsLog turns on the access log, which has complete
 // requests.
 func TestCaddyKeepsKeysOutOfItsLog(t *testing.T) {
-	s := newSystem(t, options{proxy: "caddy", config: routesConfig, text: func(text string) string {
+	s := newSystem(t, options{proxy: "caddy", config: strings.Replace(routesConfig, "query:", "websocket_protocol: key., query:", 1), text: func(text string) string {
 		return strings.Replace(text, "\tbind 127.0.0.1\n", "\tbind 127.0.0.1\n\tlog\n", 1)
 	}})
 	key := s.key("--name", "k")
 	s.start()
-	for _, line := range []string{"X-API-Key: " + key, bearer(key), "Cookie: session=" + key} {
+	for _, line := range []string{"X-API-Key: " + key, bearer(key), "Cookie: session=" + key, "Sec-WebSocket-Protocol: chat, key." + key} {
 		if a := s.get("/any", line); a.status != 200 {
 			t.Errorf("%s: %d", line, a.status)
 		}
@@ -46,7 +46,7 @@ func TestCaddyKeepsKeysOutOfItsLog(t *testing.T) {
 		t.Errorf("in the query: %d", a.status)
 	}
 	log := s.Proxy.Log()
-	if n := strings.Count(log, `"handled request"`); n != 4 || !strings.Contains(log, `"/any?"`) {
+	if n := strings.Count(log, `"handled request"`); n != 5 || !strings.Contains(log, `"/any?"`) {
 		t.Errorf("Caddy has logged %d requests", n)
 	}
 	if strings.Contains(log, key) {
