@@ -23,6 +23,7 @@ type subjectSource struct {
 // two sources: OpenID Connect Core makes them unique within their issuer only,
 // so alice of the weakest issuer would be alice of all.
 func (d *decoder) warnSharedSubjects(root strictyaml.Value, cfg *Config) {
+	d.warnSubjectPaths(root, cfg)
 	has := func(f authz.IdentityAttribute) bool {
 		for _, field := range cfg.IdentityHeaders {
 			if field == f {
@@ -56,6 +57,39 @@ func subjectSources(cfg *Config) []subjectSource {
 		all = append(all, subjectSource{cfg.Introspection[i].Name, fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.AuthMethodOAuth.String()})
 	}
 	return all
+}
+
+// warnSubjectPaths warns of a path with {subject} that the subjects of two
+// sources may use: alice of one reaches the path of alice of the other, and no
+// header tells the upstream. Issuers with users: true have the users of keys.
+func (d *decoder) warnSubjectPaths(root strictyaml.Value, cfg *Config) {
+	for i := range cfg.Routes {
+		route := &cfg.Routes[i].Route
+		if route.Template == nil {
+			continue
+		}
+		accepts := func(kinds ...authz.AuthMethod) bool {
+			return len(route.AcceptAuth) == 0 || slices.ContainsFunc(kinds, func(k authz.AuthMethod) bool { return slices.Contains(route.AcceptAuth, k) })
+		}
+		var sources []string
+		if (cfg.Keys.File != "" || cfg.Users.File != "") && accepts(authz.AuthMethodAPIKey, authz.AuthMethodBasic) {
+			sources = append(sources, "keys and users")
+		}
+		for n := range cfg.JWT {
+			if t := &cfg.JWT[n]; !t.Users && accepts(t.AuthMethod) {
+				sources = append(sources, fmt.Sprintf("jwt %q", t.Name))
+			}
+		}
+		for n := range cfg.Introspection {
+			if accepts(authz.AuthMethodOAuth) {
+				sources = append(sources, fmt.Sprintf("introspection %q", cfg.Introspection[n].Name))
+			}
+		}
+		if len(sources) > 1 {
+			d.Warn(lineOf(root.Node, "routes"), "routes: route %s: {subject} is a subject of %s: alice of one reaches the path of alice of another; "+
+				"limit the route to one of them by credentials, or set users: true where the issuer's subjects are your users", route, strings.Join(sources, ", "))
+		}
+	}
 }
 
 // indistinguishable returns the names of the sources whose subjects cannot be

@@ -48,3 +48,43 @@ func TestWarnSharedSubjects(t *testing.T) {
 		}
 	}
 }
+
+// TestWarnSubjectPaths: a path with {subject} is for the subjects of one source.
+func TestWarnSubjectPaths(t *testing.T) {
+	const (
+		one   = "jwt:\n- {name: one, issuer: https://one.example, audiences: [a]}\n"
+		two   = one + "- {name: two, issuer: https://two.example, audiences: [a]}\n"
+		route = "routes: [{name: own, path: '/users/{subject}'}]\n"
+	)
+	limited := func(kinds string) string {
+		return "routes: [{name: own, path: '/users/{subject}', credentials: [" + kinds + "]}]\n"
+	}
+	for text, want := range map[string]string{
+		route:                              "",
+		one + "routes: [{path: /users}]\n": "",
+		one + route:                        `f:3: routes: route own: {subject} is a subject of keys and users, jwt "one"`,
+		"keys: {file: ''}\n" + one + route: "",
+		one + limited("jwt"):               "",
+		one + limited("api_key"):           "",
+		one + limited("api_key, jwt"):      `f:3: routes: route own`,
+		two + limited("jwt"):               `f:4: routes: route own: {subject} is a subject of jwt "one", jwt "two"`,
+		"users: {file: u}\n" + strings.Replace(one, "name: one", "name: one, users: true", 1) + route: "",
+		"introspection:\n- {name: three, url: https://three.example}\n" + route:                       `f:3: routes: route own: {subject} is a subject of keys and users, introspection "three"`,
+		two + "identity_headers: {x-user: subject, x-issuer: issuer}\n" + route:                       `f:5: routes: route own`,
+	} {
+		cfg, err := Parse("f", []byte(text), noEnv)
+		if err != nil {
+			t.Errorf("%s%v", text, err)
+			continue
+		}
+		got := ""
+		for _, warning := range cfg.Warnings {
+			if strings.Contains(warning.Message, "{subject}") {
+				got += warning.String()
+			}
+		}
+		if !strings.HasPrefix(got, want) || want == "" && got != "" {
+			t.Errorf("%sgot  %s\nwant %s", text, got, want)
+		}
+	}
+}
