@@ -21,6 +21,7 @@ var (
 	errNotToken68          = errors.New("the credential has a character that no key or token has (RFC 9110 token68): compare it with the one that was issued")
 	errFixedTarget         = errors.New("a credential is in the query, and this proxy cannot remove it: send it in a header")
 	errTwoInOne            = errors.New("the value has more than one credential, or has a comma or a semicolon in it: send one")
+	errProtocols           = errors.New("Sec-WebSocket-Protocol has a credential twice, or an entry that is not a token (RFC 6455 section 4.1)")
 	errReserved            = errors.New("a parameter of credentials.reserved_query is in the query, beside a credential or twice: send one credential, in another place")
 	errEncoded             = errors.New("a query parameter that carries a credential is there twice, or in a spelling that the proxy cannot remove: send it once, its name unencoded")
 )
@@ -84,21 +85,25 @@ func (s *CredentialSources) ambiguous(r *Request) error {
 		inAuthorization: "Authorization", inCookie: "the cookie", inSession: "the session's cookie",
 		inProtocol: "Sec-WebSocket-Protocol", inQuery: "the query", // then the headers, from inHeader on
 	}, s.Headers...)
-	var places []string
-	for in, name := range names {
-		if found.seen&(1<<in) != 0 {
-			places = append(places, name)
+	in := func(places uint32) (all []string) {
+		for place, name := range names {
+			if places&(1<<place) != 0 {
+				all = append(all, name)
+			}
 		}
+		return all
 	}
-	switch {
+	switch places := in(found.valued); {
 	case len(places) > 1:
 		return errors.New("a credential in each of several places: " + strings.Join(places, ", "))
 	case found.reserved > 0:
 		return errReserved
-	case found.ambiguous && found.seen&(1<<inQuery) != 0:
+	case found.doubled&(1<<inQuery) != 0:
 		return errEncoded
-	case found.ambiguous:
-		return errors.New("a credential is given twice in " + strings.Join(places, ""))
+	case found.doubled&(1<<inProtocol) != 0:
+		return errProtocols
+	case found.doubled != 0:
+		return errors.New("a credential is given twice in " + strings.Join(in(found.doubled), ", ") + ", even if one is empty")
 	default:
 		return errTwoInOne
 	}

@@ -11,7 +11,7 @@ import (
 func TestCredentialCauses(t *testing.T) {
 	basic := func(pair string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair)) }
 	sources := vectorSources
-	sources.Query.Credential = []string{"key"}
+	sources.Query.Credential, sources.Protocol = []string{"key"}, "key."
 	const secret = "kw_s3cr3t"
 	for _, test := range []struct {
 		target  string
@@ -31,6 +31,10 @@ func TestCredentialCauses(t *testing.T) {
 		{"/?key=" + secret, []Header{{"cookie", "session=" + secret}}, "several places: the cookie, the query"},
 		{"/", []Header{{"authorization", "Bearer " + secret}, {"authorization", ""}}, "twice in Authorization"},
 		{"/", []Header{{"authorization", "Bearer " + secret + ", Bearer " + secret}}, "more than one credential"},
+		{"/?access_token=" + secret, []Header{{"authorization", "Bearer " + secret}, {"x-api-key", ""}}, "credentials.reserved_query"},
+		{"/", []Header{{"authorization", "Bearer " + secret + " Bearer b"}, {"x-api-key", " "}}, "more than one credential"},
+		{"/", []Header{{"authorization", "Bearer " + secret}, {"x-api-key", ""}, {"x-api-key", ""}}, "twice in x-api-key"},
+		{"/", []Header{{"authorization", "Bearer " + secret}, {"sec-websocket-protocol", "chat;key." + secret}}, "not a token"},
 		{"/?access_token=" + secret, []Header{{"authorization", "Bearer " + secret}}, "credentials.reserved_query"},
 		{"/?access_token=a&access_token=" + secret, nil, "credentials.reserved_query"},
 		{"/?k%65y=" + secret, nil, "a spelling that the proxy cannot remove"},

@@ -62,7 +62,7 @@ func (s *CredentialSources) KeysInBasic() bool { return s.BasicKeyAsUser || len(
 func (s *CredentialSources) read(r *Request) Reason {
 	found := s.find(r)
 	switch {
-	case found.count > 1 || found.ambiguous:
+	case found.count > 1 || found.doubled != 0:
 		return AmbiguousCredential
 	case found.count == 0:
 		return NoCredential
@@ -142,12 +142,13 @@ func (s *CredentialSources) parse(in place, value string) (Credential, Reason) {
 
 // candidates counts what looks like a credential, before any of it is parsed.
 type candidates struct {
-	seen      uint32 // bits of the places
-	count     int
-	value     string
-	in        place // place of value
-	reserved  int
-	ambiguous bool
+	seen     uint32 // bits of the places that are there, blank ones too
+	valued   uint32 // of those with a value
+	doubled  uint32 // of those that are there twice, or that servers could read differently
+	count    int
+	value    string
+	in       place // place of value
+	reserved int
 }
 
 // add records a value in a place that may carry a credential. A blank value
@@ -155,11 +156,12 @@ type candidates struct {
 // even if one is blank: upstreams and proxies differ in which of the two they
 // use, and some join them.
 func (c *candidates) add(in place, value string) {
-	c.ambiguous = c.ambiguous || c.seen&(1<<in) != 0
+	c.doubled |= c.seen & (1 << in)
 	c.seen |= 1 << in
 	if isBlank(value) {
 		return
 	}
+	c.valued |= 1 << in
 	c.count++
 	c.value, c.in = value, in
 }
@@ -167,17 +169,18 @@ func (c *candidates) add(in place, value string) {
 // addQuery records what the query has. A reserved parameter that occurs twice
 // counts as a credential each time.
 func (c *candidates) addQuery(found urlquery.Found) {
-	if found.Count > 0 || found.Ambiguous {
-		c.seen |= 1 << inQuery
+	if found.Ambiguous {
+		c.doubled |= 1 << inQuery
 	}
 	if found.Count > 0 {
+		c.valued |= 1 << inQuery
 		c.count += found.Count
 		c.value, c.in = found.Value, inQuery
 	}
 	if found.Reserved > 1 {
 		c.count += found.Reserved
 	}
-	c.ambiguous, c.reserved = c.ambiguous || found.Ambiguous, found.Reserved
+	c.reserved = found.Reserved
 }
 
 // addCookies records the pairs of a Cookie line (RFC 6265 section 4.2.1) that
@@ -206,11 +209,15 @@ const protocolHeader = "sec-websocket-protocol"
 const encodedProtocol = "base64url."
 
 // addProtocols records the entries of a line of subprotocols that begin with the
-// prefix.
+// prefix. Servers differ in how they read an entry that is not a token (RFC 6455
+// section 4.1), such as "chat;key.SECRET", so it is ambiguous.
 func (c *candidates) addProtocols(line, prefix string) {
 	for entry := range strings.SplitSeq(line, ",") {
-		if value, ok := strings.CutPrefix(strings.Trim(entry, " \t"), prefix); ok {
+		entry = strings.Trim(entry, " \t")
+		if value, ok := strings.CutPrefix(entry, prefix); ok {
 			c.add(inProtocol, value)
+		} else if entry != "" && !isToken(entry) {
+			c.doubled |= 1 << inProtocol
 		}
 	}
 }
@@ -227,7 +234,7 @@ func (s *CredentialSources) parseProtocol(value string) (Credential, Reason) {
 }
 
 // cutProtocols returns the request's subprotocols without those that begin with
-// the prefix, and whether there were any of these.
+// the prefix, or are not tokens, and whether there were any of these.
 func cutProtocols(r *Request, prefix string) (rest string, found bool) {
 	var kept []string
 	for i := range r.Headers {
@@ -236,9 +243,11 @@ func cutProtocols(r *Request, prefix string) (rest string, found bool) {
 		}
 		for entry := range strings.SplitSeq(r.Headers[i].Value, ",") {
 			entry = strings.Trim(entry, " \t")
-			if strings.HasPrefix(entry, prefix) {
+			switch {
+			case entry == "":
+			case strings.HasPrefix(entry, prefix) || !isToken(entry):
 				found = true
-			} else if isToken(entry) {
+			default:
 				kept = append(kept, entry)
 			}
 		}

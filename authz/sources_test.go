@@ -189,6 +189,7 @@ func TestCutProtocols(t *testing.T) {
 		{[]string{"realtime", "key.k", "v1"}, "realtime, v1", false},
 		{[]string{"realtime", "v1"}, "", false},
 		{[]string{"xkey.k"}, "", false},
+		{[]string{"chat,, v1"}, "", false},
 	} {
 		for _, mode := range []AuthMode{AuthNone, AuthRequired} {
 			w, r := newFakeDeps(), request()
