@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,7 +30,8 @@ import (
 //   - others with a header and the claims of a token: see token.
 //
 // In the documents the issuer has its real https address. The test's server
-// takes that place, in the page's configuration too: see config. The placeholder
+// takes that place, and the place of other hosts that the issuer uses, in the
+// page's configuration too: see local. The placeholder
 // ${n} is the modulus of an RSA key (with e AQAB), and ${x} and ${y} are the point
 // of a P-256 key. Everything else stays as in the real document, so that a key
 // set has keys that the test cannot sign with, and members that nothing reads.
@@ -38,6 +40,9 @@ type recipeIssuer struct {
 	t    *testing.T
 	name string // of the page, and of the directory
 	real string // the issuer's address in its documents and on the page
+	mux  *http.ServeMux
+	// hosts are those whose place the server takes, as "https://host".
+	hosts []string
 	recipeKeys
 }
 
@@ -64,33 +69,40 @@ func newRecipeKeys(t *testing.T) (k recipeKeys) {
 // real, an https URL.
 func startRecipeIssuer(t *testing.T, name, real string) *recipeIssuer {
 	t.Helper()
-	i := &recipeIssuer{t: t, name: name, real: real, recipeKeys: newRecipeKeys(t)}
-	discovery := i.document("openid-configuration.json")
-	var members struct{ Issuer, JWKSURI string }
-	if err := json.Unmarshal([]byte(strings.Replace(discovery, `"jwks_uri"`, `"JWKSURI"`, 1)), &members); err != nil || strings.TrimSuffix(members.Issuer, "/") != strings.TrimSuffix(real, "/") {
-		t.Fatalf("the discovery document is of %q, not of %q: %v", members.Issuer, real, err)
-	}
-	mux := http.NewServeMux()
-	serve := func(url, text string) {
-		mux.HandleFunc("GET "+pathOf(t, url), func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			_, _ = w.Write([]byte(i.local(text)))
-		})
-	}
-	serve(strings.TrimSuffix(real, "/")+"/.well-known/openid-configuration", discovery)
-	serve(members.JWKSURI, i.keySet())
-	i.Server = httptest.NewServer(mux)
+	i := &recipeIssuer{t: t, name: name, real: real, mux: http.NewServeMux(), recipeKeys: newRecipeKeys(t)}
+	i.Server = httptest.NewServer(i.mux)
 	t.Cleanup(i.Close)
+	i.publish("openid-configuration.json", real)
 	return i
 }
 
-func pathOf(t *testing.T, address string) string {
-	t.Helper()
+// publish serves a discovery document of an issuer, and the key set where the
+// document says.
+func (i *recipeIssuer) publish(file, real string) {
+	i.t.Helper()
+	discovery := i.document(file)
+	var members struct{ Issuer, JWKSURI string }
+	if err := json.Unmarshal([]byte(strings.Replace(discovery, `"jwks_uri"`, `"JWKSURI"`, 1)), &members); err != nil || strings.TrimSuffix(members.Issuer, "/") != strings.TrimSuffix(real, "/") {
+		i.t.Fatalf("the discovery document is of %q, not of %q: %v", members.Issuer, real, err)
+	}
+	i.serve(strings.TrimSuffix(real, "/")+"/.well-known/openid-configuration", discovery)
+	i.serve(members.JWKSURI, i.keySet())
+}
+
+// serve serves a document of the issuer, and takes the place of its host.
+func (i *recipeIssuer) serve(address, text string) {
+	i.t.Helper()
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" {
-		t.Fatalf("%q is not an https URL: %v", address, err)
+		i.t.Fatalf("%q is not an https URL: %v", address, err)
 	}
-	return u.Path
+	if host := "https://" + u.Host; !slices.Contains(i.hosts, host) {
+		i.hosts = append(i.hosts, host)
+	}
+	i.mux.HandleFunc("GET "+u.Path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(i.local(text)))
+	})
 }
 
 func (i *recipeIssuer) document(file string) string {
@@ -99,10 +111,12 @@ func (i *recipeIssuer) document(file string) string {
 }
 
 // local returns a text with the test's server in the place of the issuer's
-// host.
+// hosts.
 func (i *recipeIssuer) local(text string) string {
-	host, _, _ := strings.Cut(strings.TrimPrefix(i.real, "https://"), "/")
-	return strings.ReplaceAll(text, "https://"+host, i.URL)
+	for _, host := range i.hosts {
+		text = strings.ReplaceAll(text, host, i.URL)
+	}
+	return text
 }
 
 // config returns the page's configuration with the test's server in it.

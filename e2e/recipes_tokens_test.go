@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// newTokenRecipe is newRecipe for a page about the tokens of one issuer.
+func newTokenRecipe(t *testing.T, i *recipeIssuer, proxy string) *recipe {
+	t.Helper()
+	r := newRecipe(t, i.name, proxy, i.config)
+	r.local = i.local
+	return r
+}
+
+// recipeToken is a token beside those of a page, and what becomes of it.
+type recipeToken struct {
+	name, token string
+	want        string // as in a comment of a page
+	cause       string // the rule that docs/reasons.md lists for it; "": another reason
+}
+
+// sendTokens sends each token to a target of the API. In the run with Envoy, it
+// also compares the cause, which no proxy changes.
+func (r *recipe) sendTokens(target string, tokens []recipeToken) {
+	r.t.Helper()
+	for _, c := range tokens {
+		r.variables["FORGED"] = c.token
+		r.script(c.name, `curl "https://api.example.com`+target+`" -H "Authorization: Bearer $FORGED" # `+c.want+"\n")
+		if c.cause == "" || r.opts.proxy != "" {
+			continue
+		}
+		printed, _ := r.command("check", "--config", r.opts.example, "--method", "GET", "--path", target, "--header", "Authorization: Bearer "+c.token).CombinedOutput()
+		if !strings.Contains(string(printed), "("+c.cause+": ") {
+			r.t.Errorf("%s: the cause is not %s: %s", c.name, c.cause, printed)
+		}
+	}
+}
+
+// changed is token with some claims changed. A nil value removes the claim.
+func (i *recipeIssuer) changed(file string, values map[string]any) string {
+	i.t.Helper()
+	return i.token(file, func(_, claims map[string]any) {
+		for name, value := range values {
+			if claims[name] = value; value == nil {
+				delete(claims, name)
+			}
+		}
+	})
+}
+
+// forgeries are what every page refuses in the place of the RS256 token in file.
+func (i *recipeIssuer) forgeries(file string) []recipeToken {
+	i.t.Helper()
+	header := func(values map[string]any) func(header, claims map[string]any) {
+		return func(header, _ map[string]any) {
+			for name, value := range values {
+				header[name] = value
+			}
+		}
+	}
+	signed := func(values map[string]any, key any) string {
+		text, err := i.unsigned(file, header(values)).SignedString(key)
+		if err != nil {
+			i.t.Fatal(err)
+		}
+		return text
+	}
+	public, err := x509.MarshalPKIXPublicKey(i.rsa.Public())
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
+	other := newRecipeKeys(i.t)
+	embedded := map[string]any{"jwk": map[string]any{"kty": "RSA", "n": encodedNumber(other.rsa.N), "e": "AQAB"}}
+	return []recipeToken{
+		{"another key", i.forged(file), "401 invalid_token", "signature"},
+		{"another key, which the header has", signed(embedded, other.rsa), "401 invalid_token", "signature"},
+		{"a public key as a secret", signed(map[string]any{"alg": "HS256"}, publicPEM), "401 invalid_token", "alg"},
+		{"no signature", signed(map[string]any{"alg": "none"}, jwt.UnsafeAllowNoneSignatureType), "401 invalid_token", "form"},
+		{"no algorithm", signed(map[string]any{"alg": "none"}, jwt.UnsafeAllowNoneSignatureType) + "AAAA", "401 invalid_token", "alg"},
+		{"another algorithm of the same key", i.token(file, header(map[string]any{"alg": "PS256"})), "401 invalid_token", "alg"},
+		{"an unknown key", i.token(file, header(map[string]any{"kid": "unknown"})), "401 invalid_token", "kid"},
+		{"a type of another purpose", i.token(file, header(map[string]any{"typ": "logout+jwt"})), "401 invalid_token", "typ"},
+		{"expired", i.changed(file, map[string]any{"exp": 1700000000, "iat": 1699996400, "nbf": nil}), "401 expired_token", ""},
+		{"another issuer", i.changed(file, map[string]any{"iss": "https://issuer.example.org/"}), "401 invalid_token", "iss"},
+	}
+}
