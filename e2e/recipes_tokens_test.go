@@ -4,18 +4,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"strings"
-	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
 )
-
-// newTokenRecipe is newRecipe for a page about the tokens of one issuer.
-func newTokenRecipe(t *testing.T, i *recipeIssuer, proxy string) *recipe {
-	t.Helper()
-	r := newRecipe(t, i.name, proxy, i.config)
-	r.local = i.local
-	return r
-}
 
 // recipeToken is a token beside those of a page, and what becomes of it.
 type recipeToken struct {
