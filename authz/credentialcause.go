@@ -3,6 +3,7 @@ package authz
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -17,7 +18,7 @@ var (
 	errNotUTF8             = errors.New("the Basic credentials are not valid UTF-8; credentials.basic_charset: iso-8859-1 accepts Latin-1")
 	errNoUser              = errors.New(`the Basic credentials have no user name; credentials.basic_key_usernames: ["*"] accepts a key as their password`)
 	errQuotes              = errors.New("the credential has quotes around it")
-	errNotToken68          = errors.New("the credential has a character that no key or token has (RFC 9110 token68), or is too long")
+	errNotToken68          = errors.New("the credential has a character that no key or token has (RFC 9110 token68)")
 	errFixedTarget         = errors.New("a credential is in the query, and this proxy cannot remove it")
 	errTwoInOne            = errors.New("the value has more than one credential, or has a comma or a semicolon in it")
 	errReserved            = errors.New("a parameter of credentials.reserved_query is in the query, beside a credential or twice")
@@ -31,6 +32,10 @@ func (s *CredentialSources) cause(r *Request, reason Reason) error {
 	case UnsupportedCredential:
 		return errAuthorizationScheme
 	case MalformedCredential:
+		value := s.find(r).value
+		if len(value[strings.LastIndexByte(value, ' ')+1:]) > s.maxBytes() {
+			return fmt.Errorf("the credential is longer than %d bytes; max_token_bytes of an issuer allows longer tokens", s.maxBytes())
+		}
 		return s.malformed(r)
 	case AmbiguousCredential:
 		return s.ambiguous(r)

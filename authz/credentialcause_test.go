@@ -25,6 +25,7 @@ func TestCredentialCauses(t *testing.T) {
 		{"/", []Header{{"authorization", basic(":" + secret)}}, `credentials.basic_key_usernames: ["*"]`},
 		{"/", []Header{{"authorization", "Basic " + secret}}, "token68"},
 		{"/", []Header{{"x-api-key", "7|" + secret}}, "token68"},
+		{"/", []Header{{"authorization", "Bearer " + strings.Repeat(secret, 1000)}}, "max_token_bytes"},
 		{"/", []Header{{"authorization", "Bearer " + secret}, {"x-api-key", secret}}, "several places: Authorization, x-api-key"},
 		{"/?key=" + secret, []Header{{"cookie", "session=" + secret}}, "several places: the cookie, the query"},
 		{"/", []Header{{"authorization", "Bearer " + secret}, {"authorization", ""}}, "twice in Authorization"},

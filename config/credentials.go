@@ -103,13 +103,14 @@ func (d *decoder) names(to *[]string, check func(string) error) strictyaml.Field
 			*to = slices.DeleteFunc(*to, func(name string) bool { return name == "" }) // which were refused
 			return
 		}
-		var name string
-		if d.Text(&name)(v); name == "" {
-			*to = nil
+		*to = nil
+		text, checked := "", ""
+		if d.Text(&text)(v); text == "" {
 			return
 		}
-		d.Checked(&name, check)(v)
-		*to = []string{name}
+		if d.Checked(&checked, check)(v); checked != "" {
+			*to = []string{checked}
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ func TestRecipeAuth0(t *testing.T) {
 	throughProxies(t, func(t *testing.T, proxy string) {
 		r, issuer := newAuth0(t, proxy, func(config string) string { return config })
 		r.run()
-		r.sendTokens("/orders", append(issuer.forgeries("user.json"), []recipeToken{
+		r.sendTokens("/orders", append(issuer.forgedTokens("user.json"), []recipeToken{
 			{"an ID token", r.variables["ID_TOKEN"], "401 invalid_token", "aud"},
 			{"userinfo only", issuer.changed("user.json", map[string]any{"aud": issuer.local("https://acme.us.auth0.com/userinfo")}), "401 invalid_token", "aud"},
 			{"the Management API", r.variables["MANAGEMENT"], "401 invalid_token", "aud"},

@@ -19,7 +19,7 @@ func TestRecipeCognito(t *testing.T) {
 		r.variables["REFRESH"] = "eyJjdHkiOiJKV1QiLCJlbmMiOiJBMjU2R0NNIiwiYWxnIjoiUlNBLU9BRVAifQ.T2xkS2V5.aXZpdml2.Y2lwaGVydGV4dA.dGFn" // a JWE
 		r.run()
 		r.script("spoofed", `curl https://api.example.com/orders -H "Authorization: Bearer $USER" -H 'X-Auth-Client: 2example98765432' # 200, X-Auth-Client: 1example23456789`+"\n")
-		r.sendTokens("/orders", append(issuer.forgeries("user.json"), []recipeToken{
+		r.sendTokens("/orders", append(issuer.forgedTokens("user.json"), []recipeToken{
 			{"an ID token", r.variables["ID_TOKEN"], "401 invalid_token", "aud"},
 			{"an ID token with client_id", issuer.changed("id-token.json", map[string]any{"client_id": "1example23456789"}), "401 invalid_token", "claims"},
 			{"no use", issuer.changed("user.json", map[string]any{"token_use": nil}), "401 invalid_token", "claims"},

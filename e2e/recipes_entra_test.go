@@ -19,7 +19,7 @@ func TestRecipeEntra(t *testing.T) {
 		iss := func(file, issuedBy string) string {
 			return issuer.changed(file, map[string]any{"iss": issuer.local(issuedBy)})
 		}
-		r.sendTokens("/orders", append(issuer.forgeries("user.json"), []recipeToken{
+		r.sendTokens("/orders", append(issuer.forgedTokens("user.json"), []recipeToken{
 			{"a foreign tenant", iss("user.json", entraForeign), "401 invalid_token", "iss"},
 			{"a foreign tenant, version 1", iss("v1.json", "https://sts.windows.net/ccccdddd-2222-eeee-3333-ffff4444aaaa/"), "401 invalid_token", "iss"},
 			{"no tenant", iss("user.json", "https://login.microsoftonline.com/{tenantid}/v2.0"), "401 invalid_token", "iss"},

@@ -1,22 +1,11 @@
 package e2e
 
-import (
-	"testing"
-
-	"github.com/golang-jwt/jwt/v5"
-)
+import "testing"
 
 func TestRecipeFirebase(t *testing.T) {
 	throughProxies(t, func(t *testing.T, proxy string) {
 		issuer := startRecipeIssuer(t, "firebase", "https://securetoken.google.com/shop-1a2b3")
 		r := newRecipe(t, "firebase", proxy, issuer.config)
-		emulator, err := issuer.unsigned("user.json", func(header, _ map[string]any) {
-			header["alg"] = "none"
-			delete(header, "kid")
-		}).SignedString(jwt.UnsafeAllowNoneSignatureType)
-		if err != nil {
-			t.Fatal(err)
-		}
 		otherProject := issuer.local("https://securetoken.google.com/other-4c5d6")
 		for name, token := range map[string]string{
 			"USER":          issuer.token("user.json", nil),
@@ -25,7 +14,7 @@ func TestRecipeFirebase(t *testing.T) {
 			"OTHER_PROJECT": issuer.changed("user.json", map[string]any{"iss": otherProject, "aud": "other-4c5d6"}),
 			"SESSION":       issuer.token("session-cookie.json", nil),
 			"CUSTOM":        issuer.token("custom-token.json", nil),
-			"EMULATOR":      emulator,
+			"EMULATOR":      issuer.withoutSignature("user.json"),
 			"READER":        issuer.changed("user.json", map[string]any{"role": nil}),
 		} {
 			r.variables[name] = token
@@ -34,7 +23,7 @@ func TestRecipeFirebase(t *testing.T) {
 		provider := func(name string) string {
 			return issuer.changed("user.json", map[string]any{"firebase": map[string]any{"identities": map[string]any{}, "sign_in_provider": name}})
 		}
-		r.sendTokens("/articles", append(issuer.forgeries("user.json"), []recipeToken{
+		r.sendTokens("/articles", append(issuer.forgedTokens("user.json"), []recipeToken{
 			{"anonymous", r.variables["ANONYMOUS"], "401 invalid_token", "claims"},
 			{"anonymous, with an address", provider("anonymous"), "401 invalid_token", "claims"},
 			{"a provider that is not enabled", provider("facebook.com"), "401 invalid_token", "claims"},

@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,20 +28,20 @@ import (
 //   - jwks.json, served where that document says (jwks_uri);
 //   - others with a header and the claims of a token: see token.
 //
-// In the documents the issuer has its real https address. The test's server
-// takes that place, and the place of other hosts that the issuer uses, in the
-// page's configuration too: see local. The placeholder
+// In the documents the issuer has its real https address, and its key set may be
+// on another host. The test's server takes the place of both, in the page's
+// configuration too: see config. It may have several issuers: see publish. The
+// placeholder
 // ${n} is the modulus of an RSA key (with e AQAB), and ${x} and ${y} are the point
 // of a P-256 key. Everything else stays as in the real document, so that a key
 // set has keys that the test cannot sign with, and members that nothing reads.
 type recipeIssuer struct {
 	*httptest.Server
-	t    *testing.T
-	name string // of the page, and of the directory
-	real string // the issuer's address in its documents and on the page
-	mux  *http.ServeMux
-	// hosts are those whose place the server takes, as "https://host".
-	hosts []string
+	t     *testing.T
+	name  string   // of the page, and of the directory
+	real  string   // the issuer's address in its documents and on the page
+	hosts []string // "https://HOST" of the documents
+	mux   *http.ServeMux
 	recipeKeys
 }
 
@@ -69,15 +68,13 @@ func newRecipeKeys(t *testing.T) (k recipeKeys) {
 // real, an https URL.
 func startRecipeIssuer(t *testing.T, name, real string) *recipeIssuer {
 	t.Helper()
-	i := &recipeIssuer{t: t, name: name, real: real, mux: http.NewServeMux(), recipeKeys: newRecipeKeys(t)}
-	i.Server = httptest.NewServer(i.mux)
-	t.Cleanup(i.Close)
+	i := &recipeIssuer{t: t, name: name, real: real, recipeKeys: newRecipeKeys(t)}
 	i.publish("openid-configuration.json", real)
 	return i
 }
 
-// publish serves a discovery document of an issuer, and the key set where the
-// document says.
+// publish serves the discovery document of an issuer, and the key set where that
+// document says. Issuers of one page have the same keys.
 func (i *recipeIssuer) publish(file, real string) {
 	i.t.Helper()
 	discovery := i.document(file)
@@ -85,24 +82,47 @@ func (i *recipeIssuer) publish(file, real string) {
 	if err := json.Unmarshal([]byte(strings.Replace(discovery, `"jwks_uri"`, `"JWKSURI"`, 1)), &members); err != nil || strings.TrimSuffix(members.Issuer, "/") != strings.TrimSuffix(real, "/") {
 		i.t.Fatalf("the discovery document is of %q, not of %q: %v", members.Issuer, real, err)
 	}
-	i.serve(strings.TrimSuffix(real, "/")+"/.well-known/openid-configuration", discovery)
-	i.serve(members.JWKSURI, i.keySet())
+	i.serve(map[string]string{
+		strings.TrimSuffix(real, "/") + "/.well-known/openid-configuration": discovery,
+		members.JWKSURI: i.keySet(),
+	})
 }
 
-// serve serves a document of the issuer, and takes the place of its host.
-func (i *recipeIssuer) serve(address, text string) {
+// startRecipeKeys serves the key set of an issuer that has no discovery document.
+// The page has its URL as jwks_url. The issuer keeps its real name, unless that
+// is on the same host.
+func startRecipeKeys(t *testing.T, name, jwksURL string) *recipeIssuer {
+	t.Helper()
+	i := &recipeIssuer{t: t, name: name, real: jwksURL, recipeKeys: newRecipeKeys(t)}
+	i.serve(map[string]string{jwksURL: i.keySet()})
+	return i
+}
+
+// serve serves documents by their real URLs.
+func (i *recipeIssuer) serve(documents map[string]string) {
 	i.t.Helper()
+	if i.Server == nil {
+		i.mux = http.NewServeMux()
+		i.Server = httptest.NewServer(i.mux)
+		i.t.Cleanup(i.Close)
+	}
+	for address, text := range documents {
+		path := pathOf(i.t, address)
+		i.hosts = append(i.hosts, strings.TrimSuffix(address, path))
+		i.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = w.Write([]byte(i.local(text)))
+		})
+	}
+}
+
+func pathOf(t *testing.T, address string) string {
+	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" {
-		i.t.Fatalf("%q is not an https URL: %v", address, err)
+		t.Fatalf("%q is not an https URL: %v", address, err)
 	}
-	if host := "https://" + u.Host; !slices.Contains(i.hosts, host) {
-		i.hosts = append(i.hosts, host)
-	}
-	i.mux.HandleFunc("GET "+u.Path, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(i.local(text)))
-	})
+	return u.Path
 }
 
 func (i *recipeIssuer) document(file string) string {
@@ -110,8 +130,7 @@ func (i *recipeIssuer) document(file string) string {
 	return readText(i.t, filepath.Join("testdata", "recipes", i.name, file))
 }
 
-// local returns a text with the test's server in the place of the issuer's
-// hosts.
+// local returns a text with the test's server in the place of the real hosts.
 func (i *recipeIssuer) local(text string) string {
 	for _, host := range i.hosts {
 		text = strings.ReplaceAll(text, host, i.URL)
@@ -126,6 +145,20 @@ func (i *recipeIssuer) config(page string) string {
 		i.t.Fatalf("the page's configuration does not name %s", i.real)
 	}
 	return i.local(page)
+}
+
+// replaced returns a change of a page's configuration, which must have each of
+// the old texts once. Pairs are old and new.
+func replaced(t *testing.T, pairs ...string) func(config string) string {
+	return func(config string) string {
+		for i := 0; i < len(pairs); i += 2 {
+			if strings.Count(config, pairs[i]) != 1 {
+				t.Fatalf("the page's configuration does not have %q once", pairs[i])
+			}
+			config = strings.Replace(config, pairs[i], pairs[i+1], 1)
+		}
+		return config
+	}
 }
 
 func (i *recipeIssuer) keySet() string {

@@ -26,7 +26,7 @@ func TestRecipeKeycloak(t *testing.T) {
 			r.variables[name] = token
 		}
 		r.run()
-		r.sendTokens("/orders", append(issuer.forgeries("user.json"), []recipeToken{
+		r.sendTokens("/orders", append(issuer.forgedTokens("user.json"), []recipeToken{
 			{"an ID token", r.variables["ID_TOKEN"], "401 invalid_token", "claims"},
 			{"an access token for DPoP", issuer.changed("user.json", map[string]any{"typ": "DPoP", "cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}), "401 invalid_token", "cnf"},
 			{"no typ", issuer.changed("user.json", map[string]any{"typ": nil}), "401 invalid_token", "claims"},

@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"crypto/x509"
-	"encoding/pem"
+	"maps"
 	"strings"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // recipeToken is a token beside those of a page, and what becomes of it.
@@ -58,36 +55,26 @@ func (i *recipeIssuer) changed(file string, values map[string]any) string {
 	})
 }
 
-// forgeries are what every page refuses in the place of the RS256 token in file.
-func (i *recipeIssuer) forgeries(file string) []recipeToken {
+// forgedTokens are what every page refuses in the place of the RS256 token in
+// file, with the causes.
+func (i *recipeIssuer) forgedTokens(file string) []recipeToken {
 	i.t.Helper()
 	header := func(values map[string]any) func(header, claims map[string]any) {
-		return func(header, _ map[string]any) {
-			for name, value := range values {
-				header[name] = value
-			}
-		}
+		return func(header, _ map[string]any) { maps.Copy(header, values) }
 	}
-	signed := func(values map[string]any, key any) string {
-		text, err := i.unsigned(file, header(values)).SignedString(key)
-		if err != nil {
-			i.t.Fatal(err)
-		}
-		return text
-	}
-	public, err := x509.MarshalPKIXPublicKey(i.rsa.Public())
+	other := newRecipeKeys(i.t)
+	embedded, err := i.unsigned(file, header(map[string]any{
+		"jwk": map[string]any{"kty": "RSA", "n": encodedNumber(other.rsa.N), "e": "AQAB"},
+	})).SignedString(other.rsa)
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	publicPEM := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
-	other := newRecipeKeys(i.t)
-	embedded := map[string]any{"jwk": map[string]any{"kty": "RSA", "n": encodedNumber(other.rsa.N), "e": "AQAB"}}
 	return []recipeToken{
 		{"another key", i.forged(file), "401 invalid_token", "signature"},
-		{"another key, which the header has", signed(embedded, other.rsa), "401 invalid_token", "signature"},
-		{"a public key as a secret", signed(map[string]any{"alg": "HS256"}, publicPEM), "401 invalid_token", "alg"},
-		{"no signature", signed(map[string]any{"alg": "none"}, jwt.UnsafeAllowNoneSignatureType), "401 invalid_token", "form"},
-		{"no algorithm", signed(map[string]any{"alg": "none"}, jwt.UnsafeAllowNoneSignatureType) + "AAAA", "401 invalid_token", "alg"},
+		{"another key, which the header has", embedded, "401 invalid_token", "signature"},
+		{"the public key as a secret", i.publicKeyAsSecret(file), "401 invalid_token", "alg"},
+		{"no signature", i.withoutSignature(file), "401 invalid_token", "form"},
+		{"no algorithm", i.withoutSignature(file) + "AAAA", "401 invalid_token", "alg"},
 		{"another algorithm of the same key", i.token(file, header(map[string]any{"alg": "PS256"})), "401 invalid_token", "alg"},
 		{"an unknown key", i.token(file, header(map[string]any{"kid": "unknown"})), "401 invalid_token", "kid"},
 		{"a type of another purpose", i.token(file, header(map[string]any{"typ": "logout+jwt"})), "401 invalid_token", "typ"},

@@ -36,27 +36,35 @@ type Found struct {
 // separated by a semicolon, and no proxy could remove it: such a parameter is
 // ambiguous.
 func (n *Names) Read(query string) (found Found) {
-	seen := 0
+	var seen uint32 // bits of the indexes
 	for more := true; more; {
 		var pair string
 		pair, query, more = strings.Cut(query, "&")
 		name, value, _ := strings.Cut(pair, "=")
-		plain := !strings.Contains(value, ";")
-		switch index := n.credential(name); {
-		case index >= 0 && plain:
-			found.Ambiguous = found.Ambiguous || seen&(1<<index) != 0
-			seen |= 1 << index
-			if strings.Trim(value, " \t") != "" {
-				found.Value = value
-				found.Count++
-			}
-		case plain && n.isReserved(name):
-			found.Reserved++
+		index := n.credential(name)
+		switch {
+		case (index >= 0 || n.isReserved(name)) && !strings.Contains(value, ";"):
+			found.add(index, &seen, value)
 		case chars.EncodedForms.Any(pair):
 			n.readEncoded(pair, &found)
 		}
 	}
 	return found
+}
+
+// add records a parameter: that of the index, or a reserved one if the index is
+// negative.
+func (f *Found) add(index int, seen *uint32, value string) {
+	if index < 0 {
+		f.Reserved++
+		return
+	}
+	f.Ambiguous = f.Ambiguous || *seen&(1<<index) != 0
+	*seen |= 1 << index
+	if strings.Trim(value, " \t") != "" {
+		f.Value = value
+		f.Count++
+	}
 }
 
 func (n *Names) readEncoded(pair string, found *Found) {

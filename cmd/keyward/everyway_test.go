@@ -224,7 +224,7 @@ func TestEveryWay(t *testing.T) {
 		{"", "user|set|bob|--enabled|--no-scopes|--any-path", 0},
 		{"battery-staple", "user|set|bob", 0},
 		{"", "user|set|bob|--scope|read", 0},
-		{"", "user|set|k_eve", 2},
+		{"", "user|set|c_eve", 2},
 		{"", "user|set|bob|--scope|a b", 2},
 		{"", "user|list", 0},
 		{"", "user|list|--json", 0},
