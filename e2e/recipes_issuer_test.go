@@ -30,7 +30,8 @@ import (
 //
 // In the documents the issuer has its real https address, and its key set may be
 // on another host. The test's server takes the place of both, in the page's
-// configuration too: see config. The placeholder
+// configuration too: see config. It may have several issuers: see publish. The
+// placeholder
 // ${n} is the modulus of an RSA key (with e AQAB), and ${x} and ${y} are the point
 // of a P-256 key. Everything else stays as in the real document, so that a key
 // set has keys that the test cannot sign with, and members that nothing reads.
@@ -40,6 +41,7 @@ type recipeIssuer struct {
 	name  string   // of the page, and of the directory
 	real  string   // the issuer's address in its documents and on the page
 	hosts []string // "https://HOST" of the documents
+	mux   *http.ServeMux
 	recipeKeys
 }
 
@@ -67,16 +69,23 @@ func newRecipeKeys(t *testing.T) (k recipeKeys) {
 func startRecipeIssuer(t *testing.T, name, real string) *recipeIssuer {
 	t.Helper()
 	i := &recipeIssuer{t: t, name: name, real: real, recipeKeys: newRecipeKeys(t)}
-	discovery := i.document("openid-configuration.json")
+	i.publish("openid-configuration.json", real)
+	return i
+}
+
+// publish serves the discovery document of an issuer, and the key set where that
+// document says. Issuers of one page have the same keys.
+func (i *recipeIssuer) publish(file, real string) {
+	i.t.Helper()
+	discovery := i.document(file)
 	var members struct{ Issuer, JWKSURI string }
 	if err := json.Unmarshal([]byte(strings.Replace(discovery, `"jwks_uri"`, `"JWKSURI"`, 1)), &members); err != nil || strings.TrimSuffix(members.Issuer, "/") != strings.TrimSuffix(real, "/") {
-		t.Fatalf("the discovery document is of %q, not of %q: %v", members.Issuer, real, err)
+		i.t.Fatalf("the discovery document is of %q, not of %q: %v", members.Issuer, real, err)
 	}
 	i.serve(map[string]string{
 		strings.TrimSuffix(real, "/") + "/.well-known/openid-configuration": discovery,
 		members.JWKSURI: i.keySet(),
 	})
-	return i
 }
 
 // startRecipeKeys serves the key set of an issuer that has no discovery document.
@@ -92,17 +101,19 @@ func startRecipeKeys(t *testing.T, name, jwksURL string) *recipeIssuer {
 // serve serves documents by their real URLs.
 func (i *recipeIssuer) serve(documents map[string]string) {
 	i.t.Helper()
-	mux := http.NewServeMux()
+	if i.Server == nil {
+		i.mux = http.NewServeMux()
+		i.Server = httptest.NewServer(i.mux)
+		i.t.Cleanup(i.Close)
+	}
 	for address, text := range documents {
 		path := pathOf(i.t, address)
 		i.hosts = append(i.hosts, strings.TrimSuffix(address, path))
-		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+		i.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = w.Write([]byte(i.local(text)))
 		})
 	}
-	i.Server = httptest.NewServer(mux)
-	i.t.Cleanup(i.Close)
 }
 
 func pathOf(t *testing.T, address string) string {

@@ -34,6 +34,9 @@ type recipe struct {
 	*terminal
 	sections []markdown.Section
 	provider string // an Authorization of the proxy's own, for the API
+	// local, if not nil, puts test servers in the place of real ones, in what
+	// the page says that the API gets.
+	local func(text string) string
 	// refusesQuery: credentials.query is on, and this proxy cannot remove a
 	// credential from the query.
 	refusesQuery bool
@@ -235,6 +238,9 @@ func (r *recipe) compareReceived(got stack.Received, want []headerLine) error {
 	}
 	for i := range want {
 		want[i].value = os.Expand(want[i].value, func(name string) string { return r.variables[name] })
+		if r.local != nil {
+			want[i].value = r.local(want[i].value)
+		}
 	}
 	return r.compare("the API's request", header, want)
 }
