@@ -287,7 +287,7 @@ func isToken68(s string) bool {
 // isToken reports whether s matches the token rule of RFC 9110 section 5.6.2.
 func isToken(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; !chars.Alphanumeric.Is(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+		if c := s[i]; !chars.Alphanumeric.Is(c) && strings.IndexByte(chars.TokenMarks, c) < 0 {
 			return false
 		}
 	}

@@ -17,6 +17,10 @@ const (
 	EncodedForms          // some servers read it as another spelling of a query parameter's name
 )
 
+// TokenMarks are the characters of a token (RFC 9110 section 5.6.2) that are
+// neither letters nor digits.
+const TokenMarks = "!#$%&'*+-.^_`|~"
+
 // byteSets has, for each byte, the sets that contain it.
 var byteSets = func() (table [256]ByteSet) {
 	for i := range table {

@@ -82,7 +82,7 @@ func causeSignature(keys int) *Cause {
 	if keys > 1 {
 		return &Cause{RuleSignature, fmt.Sprintf("one made by one of the %d keys that were tried", keys), "another one"}
 	}
-	return &Cause{RuleSignature, "one made by the key that the header names", "another one"}
+	return &Cause{RuleSignature, "one made by the issuer's key for its kid and alg", "another one"}
 }
 
 // jsonType returns the JSON type of a member that package strictjson has

@@ -68,7 +68,7 @@ func badTokens(f *jwtFixture) map[string]string {
 		`claims: want "repo:acme/*" or "7" in repository (claims), got a list`:                                    mint(change{"repository": []string{tokenSecret}}),
 		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got null":                        payload(strings.Replace(claims(change{"scope": nil, "repository": 7}), "{", `{"scope":null,`, 1)),
 		"scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got a list":                      mint(change{"scope": []string{"read", tokenSecret + " Site Manager"}}),
-		"signature: want one made by the key that the header names":                                               good[:len(good)-4] + "AAAA",
+		"signature: want one made by the issuer's key for its kid and alg":                                        good[:len(good)-4] + "AAAA",
 	}
 }
 

@@ -210,7 +210,7 @@ func TestIssuersAsTheyAre(t *testing.T) {
 		"a fraction in jti":                       {claims: object{"jti": 4.2}, want: "jti: want a plain text of 1 to 255 bytes, or a whole number from 0 to 2^53, or none, got a number"},
 		"scope null":                              {claims: object{"scope": json.RawMessage("null")}, want: "scope: want scopes (RFC 6749 section 3.3) in a text or a list in scope, got null"},
 		"an algorithm that is not in the list":    {header: object{"alg": "PS256"}, want: `alg: want "RS256" (algorithms), got another algorithm`},
-		"a lax issuer still has signatures":       {settings: ", require_kid: false, require_exp: false, types: [JOSE]", keys: "two keys", header: object{"kid": "k2"}, want: "signature: want one made by the key that the header names, got another one"},
+		"a lax issuer still has signatures":       {settings: ", require_kid: false, require_exp: false, types: [JOSE]", keys: "two keys", header: object{"kid": "k2"}, want: "signature: want one made by the issuer's key for its kid and alg, got another one"},
 		"a condition on a claim that is not here": {settings: ", claims: {tenant: ['42']}", want: `claims: want "42" in tenant (claims), got none`},
 		"a condition on a number":                 {settings: ", claims: {tenant: ['42']}", claims: object{"tenant": 42}, want: "alice"},
 	} {

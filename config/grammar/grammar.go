@@ -35,15 +35,11 @@ func TokenScheme(name string) error {
 		return fmt.Errorf("%s carries a signature or a proof, which is not checked here; a scheme that carries only a key or a token can stand here", name)
 	case strings.HasSuffix(name, ":") || strings.Contains(name, " "):
 		return fmt.Errorf("this is not a scheme; want a word, as Token is in `Authorization: Token …`")
-	case !IsWord(name, tokenMarks) || len(name) > 32:
+	case !IsWord(name, chars.TokenMarks) || len(name) > 32:
 		return errors.New("want 1 to 32 letters, digits and marks such as -, as ApiKey (a token of RFC 9110 section 5.6.2)")
 	}
 	return nil
 }
-
-// tokenMarks are the characters of a token (RFC 9110 section 5.6.2) that are
-// neither letters nor digits.
-const tokenMarks = "!#$%&'*+-.^_`|~"
 
 // CredentialHeader accepts headers that may carry a credential.
 func CredentialHeader(name string) error {
@@ -51,9 +47,9 @@ func CredentialHeader(name string) error {
 	switch {
 	case name == "":
 		return errors.New("want the name of a header, as X-API-Key; [] is for none")
-	case IsWord(strings.TrimRight(name, ": "), tokenMarks) && !IsWord(name, tokenMarks):
+	case IsWord(strings.TrimRight(name, ": "), chars.TokenMarks) && !IsWord(name, chars.TokenMarks):
 		return fmt.Errorf("want the header's name alone: %s", strings.TrimRight(name, ": "))
-	case !IsWord(name, tokenMarks):
+	case !IsWord(name, chars.TokenMarks):
 		return errors.New("this is not a header name; want letters, digits and hyphens, as X-API-Key")
 	case lower == "authorization":
 		return errors.New("the header Authorization is read for credentials.bearer, credentials.basic and credentials.schemes; `schemes: [\"\"]` is for a key without a scheme")
@@ -71,7 +67,7 @@ func CredentialHeader(name string) error {
 
 // Cookie accepts the name of a cookie, and the empty text for none.
 func Cookie(name string) error {
-	if name != "" && !IsWord(name, tokenMarks) {
+	if name != "" && !IsWord(name, chars.TokenMarks) {
 		return errors.New("this is not a cookie name; want one of letters, digits, - and _, as session")
 	}
 	return nil
@@ -99,7 +95,7 @@ func SubprotocolPrefix(prefix string) error {
 		return nil
 	case strings.ContainsAny(prefix, ", "):
 		return errors.New("want what one subprotocol begins with, as openai-insecure-api-key.; not a list")
-	case !IsWord(prefix, tokenMarks) || len(prefix) > 255:
+	case !IsWord(prefix, chars.TokenMarks) || len(prefix) > 255:
 		return errors.New("want 1 to 255 letters, digits and marks such as . and -, as openai-insecure-api-key. (a token of RFC 9110 section 5.6.2)")
 	case IsWord(prefix[len(prefix)-1:], ""):
 		return fmt.Errorf("want what the subprotocol has before the key, with the mark at its end; do you mean %q?", prefix+".")
@@ -111,9 +107,7 @@ func SubprotocolPrefix(prefix string) error {
 // characters given.
 func IsWord(s, others string) bool {
 	for i := range len(s) {
-		c := s[i]
-		letter := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !letter && strings.IndexByte(others, c) < 0 {
+		if c := s[i]; !chars.Alphanumeric.Is(c) && strings.IndexByte(others, c) < 0 {
 			return false
 		}
 	}
