@@ -54,7 +54,8 @@ func Parse(target string, rules Rules) (Path, error) {
 	if err := scanSegments(sent, rules); err != nil {
 		return Path{}, err
 	}
-	if err := p.computeReadings(rules); err != nil {
+	left := maxWork
+	if err := p.computeReadings(rules, &left); err != nil {
 		return Path{}, err
 	}
 	return p, nil
