@@ -101,6 +101,8 @@ func TestTemplateIsTheSubjects(t *testing.T) {
 		{principal("alice", "k_1"), "", "/users/bob", authz.PathNotAllowed},
 		{principal("alice", "k_1"), "", "/users/k_1", authz.PathNotAllowed},
 		{principal("", "k_1"), "", "/users/k_1", authz.OK},
+		{principal("Alice", ""), "", "/users/Alice", authz.PathNotAllowed}, // alice's to an upstream that ignores case
+		{principal("alice", ""), "", "/users/Alice", authz.PathNotAllowed},
 		{client, "", "/users/alice", authz.PathNotAllowed},
 		{principal("alice", ""), "own", "/users/alice", authz.OK},
 		{principal("alice", ""), "own", "/users/bob", authz.PathNotAllowed},
