@@ -302,13 +302,11 @@ var errOtherRoute = fmt.Errorf("%w: an upstream that ignores the case of letters
 // policyError returns the cause of a denial for which the credential's own
 // record is not enough; nil for all others.
 func policyError(reason Reason, p *Principal, path urlpath.Path, route *Route) error {
-	if reason == PathNotAllowed && route.Template != nil && !route.Template.Permits(path, p.Subject()) {
-		return errNotSubject
+	if reason == PathNotAllowed {
+		return route.CheckSubject(p, path)
 	}
 	return nil
 }
-
-var errNotSubject = errors.New("the path's segment for {subject} is not the caller's subject, or not plainly written")
 
 // routingError returns the cause of a policy's reason, for the operator.
 func routingError(reason Reason) error {

@@ -125,6 +125,15 @@ type Route struct {
 // which all are required, and those of which one is.
 func (r *Route) NamedScopes() Scopes { return r.Scopes.Union(r.ScopesAny) }
 
+// CheckSubject returns nil if the path has no segment for the caller's subject, or
+// has this principal's there; otherwise why not.
+func (r *Route) CheckSubject(p *Principal, path urlpath.Path) error {
+	if r.Template == nil {
+		return nil
+	}
+	return r.Template.Check(path, p.Subject(), p.User == "") // the id of a key, if there is no user
+}
+
 // String returns the route's name in logs and traces.
 func (r *Route) String() string {
 	switch {

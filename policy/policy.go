@@ -168,7 +168,7 @@ func (p *Policy) Authorize(principal *authz.Principal, path urlpath.Path, route 
 		return authz.WrongKind
 	case !principal.Paths.Contains(path) || !principal.UserPaths.Contains(path):
 		return authz.PathNotAllowed
-	case route.Template != nil && !route.Template.Permits(path, principal.Subject()):
+	case route.Template != nil && route.CheckSubject(principal, path) != nil:
 		// Here and not where the route is found: a route by name is found
 		// without its path.
 		return authz.PathNotAllowed

@@ -101,6 +101,11 @@ func TestTemplateIsTheSubjects(t *testing.T) {
 		{principal("alice", "k_1"), "", "/users/bob", authz.PathNotAllowed},
 		{principal("alice", "k_1"), "", "/users/k_1", authz.PathNotAllowed},
 		{principal("", "k_1"), "", "/users/k_1", authz.OK},
+		{principal("", "k_1ysFtk5yl4Lh"), "", "/users/k_1ysFtk5yl4Lh", authz.OK},
+		{principal("", "k_1ysFtk5yl4Lh"), "", "/users/k_1ysftk5yl4lh", authz.PathNotAllowed},
+		{principal("Alice", "k_1"), "", "/users/Alice", authz.PathNotAllowed},
+		{principal("Alice", ""), "", "/users/Alice", authz.PathNotAllowed}, // alice's to an upstream that ignores case
+		{principal("alice", ""), "", "/users/Alice", authz.PathNotAllowed},
 		{client, "", "/users/alice", authz.PathNotAllowed},
 		{principal("alice", ""), "own", "/users/alice", authz.OK},
 		{principal("alice", ""), "own", "/users/bob", authz.PathNotAllowed},

@@ -36,6 +36,9 @@ func foldConfusable(path string) string {
 		return path
 	}
 	return strings.Map(func(r rune) rune {
+		if r < 0xa5 { // the first of them
+			return r
+		}
 		if c, ok := pathCharLike[r]; ok {
 			return c
 		}

@@ -26,8 +26,10 @@ type Path struct {
 	decoded   string
 	// others are how servers that expect another character encoding read a
 	// path whose escapes are not valid UTF-8; nil for all other paths.
-	others  *[]Path
-	anyCase bool // canonical is in folded case, and is compared with folded patterns
+	others *[]Path
+	// pathCase is the rules'. If it is CaseInsensitive, canonical is in folded
+	// case, and is compared with folded patterns.
+	pathCase Case
 }
 
 // Parse returns the path of a raw request target (RFC 9112 section 3.2.1).
@@ -35,7 +37,7 @@ type Path struct {
 // would resolve to. Nothing is normalized.
 func Parse(target string, rules Rules) (Path, error) {
 	sent, query, _ := strings.Cut(target, "?")
-	p := Path{sent: sent, canonical: sent, decoded: sent, anyCase: rules.Case == CaseInsensitive}
+	p := Path{sent: sent, canonical: sent, decoded: sent, pathCase: rules.Case}
 	if isLiteralPath(sent) && !chars.InvalidTarget.Any(query) {
 		return p, nil
 	}
@@ -54,7 +56,8 @@ func Parse(target string, rules Rules) (Path, error) {
 	if err := scanSegments(sent, rules); err != nil {
 		return Path{}, err
 	}
-	if err := p.computeReadings(rules); err != nil {
+	left := maxWork
+	if err := p.computeReadings(rules, &left); err != nil {
 		return Path{}, err
 	}
 	return p, nil

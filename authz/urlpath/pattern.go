@@ -39,7 +39,7 @@ var errQuery = errors.New("a query is not part of a path")
 // Matches reports whether the path is the pattern's or, for a prefix, below it.
 func (p Pattern) Matches(path Path) bool {
 	own := p.path
-	if path.anyCase {
+	if path.pathCase == CaseInsensitive {
 		own = p.folded
 	}
 	switch {

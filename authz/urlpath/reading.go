@@ -9,8 +9,8 @@ import (
 
 // computeReadings fills in the path's readings. It refuses a path of which some
 // reading has a dot segment: a spelling that an operator allows must not
-// smuggle one in.
-func (p *Path) computeReadings(rules Rules) error {
+// smuggle one in. left is the work that is allowed.
+func (p *Path) computeReadings(rules Rules, left *work) error {
 	p.canonical = foldEscapes(p.sent, rules)
 	if rules.Case == CaseInsensitive {
 		p.canonical = foldEscapedCase(p.canonical)
@@ -19,8 +19,8 @@ func (p *Path) computeReadings(rules Rules) error {
 		p.decoded = normalize(p.sent, rules.Case)
 		return nil
 	}
-	budget := maxReadBytes
-	decoded, isUTF8, err := resolve(p.sent, anyBytes, rules.LookAlike, &budget)
+	r := resolver{sent: p.sent, left: left}
+	decoded, isUTF8, err := r.resolve(anyBytes, rules.LookAlike)
 	if err != nil {
 		return err
 	}
@@ -28,17 +28,25 @@ func (p *Path) computeReadings(rules Rules) error {
 	if isUTF8 {
 		return nil
 	}
-	return p.computeOthers(rules, &budget)
+	return p.computeOthers(rules, &r)
 }
 
 // computeOthers fills in the readings of servers that do not read bytes as
 // UTF-8. Such a server may also fold look-alikes, whatever the rules say, since
 // the rules only know those of UTF-8.
-func (p *Path) computeOthers(rules Rules, budget *int) error {
+func (p *Path) computeOthers(rules Rules, r *resolver) error {
 	others := make([]Path, 0, charsetCount)
+	ends := make([]string, 0, charsetCount)
 	for charset := anyBytes + 1; charset < charsetCount; charset++ {
-		read, _, err := resolve(p.sent, charset, true, budget)
+		read, _, err := r.resolve(charset, true)
 		if err != nil {
+			return err
+		}
+		if slices.Contains(ends, read) {
+			continue
+		}
+		ends = append(ends, read)
+		if err := r.left.normalizing(read); err != nil {
 			return err
 		}
 		read = normalize(read, rules.Case)
@@ -83,8 +91,9 @@ const (
 	stepCount
 )
 
-// do returns the path after the step, as a server with the charset takes it.
-func (s step) do(path string, as charset) (string, error) {
+// do returns the path after the step, as a server with the charset takes it. It
+// spends the work of folding.
+func (s step) do(path string, as charset, left *work) (string, error) {
 	switch s {
 	case decodeEscapes:
 		return as.decode(path)
@@ -101,7 +110,7 @@ func (s step) do(path string, as charset) (string, error) {
 	case cutAtNUL: // a C program does
 		return upTo(path, 0), nil
 	case foldCompatible:
-		return nfkc(path), nil
+		return left.nfkc(path)
 	case foldSlashLike:
 		return foldConfusable(path), nil
 	default:
@@ -116,14 +125,17 @@ func upTo(path string, end byte) string {
 	return path
 }
 
-// Limits of what resolve tries: paths per charset, and bytes of all together,
-// since clients cause this work before they are authenticated. A path that is
-// encoded once, with parameters, with slashes to merge and with a fragment, has
-// sixteen readings.
-const (
-	maxReadings  = 32
-	maxReadBytes = 64 << 10
-)
+// maxReadings limits the paths that resolve tries per charset, beside maxWork. A
+// path that is encoded once, with parameters, with slashes to merge and with a
+// fragment, has sixteen readings.
+const maxReadings = 32
+
+// resolver finds the path that remains of one that was sent.
+type resolver struct {
+	sent  string
+	left  *work
+	plain []string // texts outside ASCII that no folding changes, as any charset reads them
+}
 
 // resolve returns the path that remains when servers have taken all steps. Each
 // server takes them in its own order, and a chain of servers takes them
@@ -135,63 +147,67 @@ const (
 // reading on the way to the end is below each plain prefix of the path as sent,
 // and above or at each plain prefix of the end, so that comparing the two is
 // enough.
-func resolve(sent string, as charset, fold bool, budget *int) (end string, isUTF8 bool, err error) {
-	r := readings{as: as, steps: stepCount, all: make([]string, 1, maxReadings)}
-	if !fold {
-		r.steps = foldCompatible
-	}
-	r.all[0] = sent
+func (r *resolver) resolve(as charset, fold bool) (end string, isUTF8 bool, err error) {
+	all := make([]string, 1, maxReadings)
+	all[0] = r.sent
 	found := false
 	isUTF8 = true
-	for i := 0; i < len(r.all); i++ {
-		if *budget -= len(r.all[i]); *budget < 0 {
-			return "", false, encodedTooOften
-		}
-		if err := checkReading(r.all[i]); err != nil {
+	for i := 0; i < len(all); i++ {
+		reading := all[i]
+		if err := r.left.spend(len(reading)); err != nil {
 			return "", false, err
 		}
-		isUTF8 = isUTF8 && utf8.ValidString(r.all[i])
-		switch isEnd, err := r.addNext(r.all[i]); {
-		case err != nil:
+		if err := checkReading(reading); err != nil {
 			return "", false, err
-		case isEnd && found:
+		}
+		isUTF8 = isUTF8 && utf8.ValidString(reading)
+		var isEnd bool
+		if all, isEnd, err = r.takeSteps(all, reading, as, fold); err != nil {
+			return "", false, err
+		}
+		if !isEnd {
+			continue
+		}
+		if found {
 			return "", false, dependsOnOrder
-		case isEnd:
-			end, found = r.all[i], true
 		}
+		end, found = reading, true
 	}
 	return end, isUTF8, nil
 }
 
-// readings are the paths that servers with one charset may read.
-type readings struct {
-	as    charset
-	steps step // the first step that they do not take
-	all   []string
-}
-
-// addNext adds what each step makes of the path. It reports whether no step
-// changes it.
-func (r *readings) addNext(path string) (isEnd bool, err error) {
-	isEnd = true
-	for s := range r.steps {
-		next, err := s.do(path, r.as)
+// takeSteps appends to all what each step makes of the reading, unless it is
+// there. isEnd reports that no step changes the reading.
+func (r *resolver) takeSteps(all []string, reading string, as charset, fold bool) (_ []string, isEnd bool, err error) {
+	steps := stepCount
+	if !fold || slices.Contains(r.plain, reading) {
+		steps = foldCompatible
+	}
+	isEnd, isPlain := true, steps == stepCount && !isASCII(reading)
+	for s := range steps {
+		next, err := s.do(reading, as, r.left)
 		switch {
 		case err != nil:
-			return false, err
-		case next == path:
+			return nil, false, err
+		case next == reading:
 			continue
 		}
-		isEnd = false
-		if slices.Contains(r.all, next) {
+		isEnd, isPlain = false, isPlain && s < foldCompatible
+		if err := r.left.spend(len(next)); err != nil {
+			return nil, false, err
+		}
+		if slices.Contains(all, next) {
 			continue
 		}
-		if len(r.all) == maxReadings {
-			return false, encodedTooOften
+		if len(all) == maxReadings {
+			return nil, false, encodedTooOften
 		}
-		r.all = append(r.all, next)
+		all = append(all, next)
 	}
-	return isEnd, nil
+	if isPlain {
+		r.plain = append(r.plain, reading)
+	}
+	return all, isEnd, nil
 }
 
 // checkReading refuses a reading with a dot segment, even if other servers cut

@@ -115,13 +115,22 @@ func (t *Template) Match(path Path) (end int, ok bool) {
 	}
 }
 
-// Permits reports whether the path is one of the template's for this subject.
-// The segment as it was sent, decoded once, must be the subject, byte for byte,
-// and every server must read it as that: a subject with a slash, a dot at its
-// end or an escape has no path.
-func (t *Template) Permits(path Path, subject string) bool {
+// Why a template does not permit a path.
+var (
+	errNotSubject = errors.New("the path's segment for {subject} is not the caller's subject, or not plainly written")
+	errCapital    = errors.New("the caller's subject is not in lower case, and an upstream that ignores the case of letters could take the path for another caller's: paths.case: sensitive allows it, if no upstream does")
+)
+
+// Check returns nil if the path is one of the template's for this subject, and
+// otherwise why not. The segment as it was sent, decoded once, must be the
+// subject, byte for byte, and every server must read it as that: a subject with
+// a slash, a dot at its end or an escape has no path. Unless case matters to
+// every server, one in capitals has none either: of alice and Alice, the path is
+// alice's. random means that the subject is a random id, and not a name: no two
+// differ in case alone.
+func (t *Template) Check(path Path, subject string, random bool) error {
 	if _, ok := t.Match(path); !ok || subject == "" {
-		return false
+		return errNotSubject
 	}
 	segment := path.sent
 	for range t.segment {
@@ -129,7 +138,14 @@ func (t *Template) Permits(path Path, subject string) bool {
 	}
 	segment, _, _ = strings.Cut(segment, "/")
 	segment = DecodeOnce(segment)
-	return segment == subject && isReadAlike(segment)
+	switch {
+	case segment != subject || !isReadAlike(segment):
+		return errNotSubject
+	case !random && path.pathCase != CaseSensitive && foldCase(segment) != segment:
+		return errCapital
+	default:
+		return nil
+	}
 }
 
 // isReadAlike reports whether a decoded segment remains what it is when servers
