@@ -60,7 +60,7 @@ test: programs
 	$(RACE) $(SLOWEST) $$(go list ./... | grep -v -x $(E2E:%=-e %) $(SLOWEST:%=-e %))
 	KEYWARD_TEST_STORE=postgres $(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -count=1 ./manage ./manage/oauth ./server
 	$(VALIDATE) test -count=1 -vet=off $(QUICKLY) -ldflags='-s -w' ./...
-	$(RACE) -p 1 -count=1 -timeout 30m $(E2E)
+	$(RACE) -p 1 -count=1 -timeout 50m $(E2E)
 	$(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations|^TestImportOfManyKeys$$' ./store/filestore ./authz ./extauthz ./engine ./ratelimit ./server
 	cd deploy/image && go test -count=1 ./...
 
