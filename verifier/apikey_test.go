@@ -569,7 +569,7 @@ func TestTokensInPlacesOfTheirOwn(t *testing.T) {
 		f := newAPIKeyFixture(t, options{opaqueTokens: opaque})
 		_, good := f.create(store.KeyParams{})
 		f.importKeys("legacy\na.b.c\n")
-		f.eventually(good, authz.OK)
+		f.eventuallyIn(authz.SchemeBare, "a.b.c", authz.OK) // the last line of the file
 		left := authz.UnknownKey // of what no verifier of keys knows
 		if opaque {
 			left = authz.NoCredential
