@@ -50,12 +50,18 @@ func TestConfigurationsMatchSchema(t *testing.T) {
 			configurations[file] = readFile(t, file)
 		}
 	}
-	blocks := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(readFile(t, "../../docs/configuration.md"), -1)
-	for _, block := range blocks {
-		if strings.HasPrefix(block[1], "#") {
-			continue // only a comment, for the editor
+	pages, err := filepath.Glob("../../docs/recipes/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatalf("no recipes, %v", err)
+	}
+	for _, page := range append(pages, "../../docs/configuration.md") {
+		for _, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(readFile(t, page), -1) {
+			text, marked := strings.CutPrefix(block[1], "# keyward.yaml\n")
+			if isRecipe := strings.Contains(page, "recipes/"); isRecipe && !marked || strings.HasPrefix(text, "#") || strings.HasPrefix(text, "patches:") {
+				continue // another program's, or only a comment
+			}
+			configurations[page+": "+text] = text
 		}
-		configurations["docs/configuration.md: "+block[1]] = block[1]
 	}
 	if len(configurations) < 25 {
 		t.Errorf("found only %d configurations", len(configurations))
