@@ -570,7 +570,7 @@ func TestTokensInPlacesOfTheirOwn(t *testing.T) {
 		_, good := f.create(store.KeyParams{})
 		f.importKeys("legacy\na.b.c\n")
 		f.eventuallyIn(authz.SchemeBare, "a.b.c", authz.OK) // the last line of the file
-		left := authz.UnknownKey // of what no verifier of keys knows
+		left := authz.UnknownKey                            // of what no verifier of keys knows
 		if opaque {
 			left = authz.NoCredential
 		}
