@@ -44,8 +44,8 @@ type CredentialSources struct {
 // AnyUser stands for all user names in CredentialSources.BasicKeyUsers.
 const AnyUser = "*"
 
-// MaxNames bounds CredentialSources.Headers.
-const MaxNames = 16
+// MaxNames bounds each list of names in CredentialSources.
+const MaxNames = urlquery.MaxNames
 
 // ReadsAuthorization reports whether Authorization may carry a credential. If
 // not, it is left to the upstream.

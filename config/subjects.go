@@ -17,6 +17,8 @@ type subjectSource struct {
 	name   string // an issuer and an introspection server with the same name are one source
 	shown  string
 	method string // the value of x-auth-method
+	kinds  []authz.AuthMethod
+	users  bool // its subjects are the users of keys
 }
 
 // warnSharedSubjects warns if the upstream cannot distinguish the subjects of
@@ -43,18 +45,24 @@ func (d *decoder) warnSharedSubjects(root strictyaml.Value, cfg *Config) {
 		"add x-auth-issuer: issuer to identity_headers, and have the upstream check it", strings.Join(alike, ", "))
 }
 
+// accepts reports whether the route accepts one of the kinds of credential.
+func accepts(route *authz.Route, kinds []authz.AuthMethod) bool {
+	return len(route.AcceptAuth) == 0 || slices.ContainsFunc(kinds, func(k authz.AuthMethod) bool { return slices.Contains(route.AcceptAuth, k) })
+}
+
 // subjectSources returns those of a configuration. Keys and passwords have the
 // same users.
 func subjectSources(cfg *Config) []subjectSource {
 	var all []subjectSource
 	if cfg.Keys.File != "" || cfg.Users.File != "" {
-		all = append(all, subjectSource{shown: "keys and users"})
+		all = append(all, subjectSource{shown: "keys and users", kinds: []authz.AuthMethod{authz.AuthMethodAPIKey, authz.AuthMethodBasic}, users: true})
 	}
 	for i := range cfg.JWT {
-		all = append(all, subjectSource{cfg.JWT[i].Name, fmt.Sprintf("jwt %q", cfg.JWT[i].Name), cfg.JWT[i].AuthMethod.String()})
+		t := &cfg.JWT[i]
+		all = append(all, subjectSource{t.Name, fmt.Sprintf("jwt %q", t.Name), t.AuthMethod.String(), []authz.AuthMethod{t.AuthMethod}, t.Users})
 	}
 	for i := range cfg.Introspection {
-		all = append(all, subjectSource{cfg.Introspection[i].Name, fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.AuthMethodOAuth.String()})
+		all = append(all, subjectSource{cfg.Introspection[i].Name, fmt.Sprintf("introspection %q", cfg.Introspection[i].Name), authz.AuthMethodOAuth.String(), []authz.AuthMethod{authz.AuthMethodOAuth}, false})
 	}
 	return all
 }
@@ -68,21 +76,14 @@ func (d *decoder) warnSubjectPaths(root strictyaml.Value, cfg *Config) {
 		if route.Template == nil {
 			continue
 		}
-		accepts := func(kinds ...authz.AuthMethod) bool {
-			return len(route.AcceptAuth) == 0 || slices.ContainsFunc(kinds, func(k authz.AuthMethod) bool { return slices.Contains(route.AcceptAuth, k) })
-		}
-		var sources []string
-		if (cfg.Keys.File != "" || cfg.Users.File != "") && accepts(authz.AuthMethodAPIKey, authz.AuthMethodBasic) {
-			sources = append(sources, "keys and users")
-		}
-		for n := range cfg.JWT {
-			if t := &cfg.JWT[n]; !t.Users && accepts(t.AuthMethod) {
-				sources = append(sources, fmt.Sprintf("jwt %q", t.Name))
+		var sources, names []string
+		for _, source := range subjectSources(cfg) {
+			name := source.name
+			if source.users {
+				name = "" // that of keys and users
 			}
-		}
-		for n := range cfg.Introspection {
-			if accepts(authz.AuthMethodOAuth) {
-				sources = append(sources, fmt.Sprintf("introspection %q", cfg.Introspection[n].Name))
+			if accepts(route, source.kinds) && !slices.Contains(names, name) {
+				names, sources = append(names, name), append(sources, source.shown)
 			}
 		}
 		if len(sources) > 1 {

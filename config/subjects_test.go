@@ -32,17 +32,7 @@ func TestWarnSharedSubjects(t *testing.T) {
 		two + "identity_headers: {x-user: subject, x-client: client_id}\n":        `f:1: no identity header distinguishes the subjects of`,
 		"identity_headers: {x-user: subject}\nusers: {file: u}\nkeys: {file: ''}": "",
 	} {
-		cfg, err := Parse("f", []byte(text), noEnv)
-		if err != nil {
-			t.Errorf("%s%v", text, err)
-			continue
-		}
-		got := ""
-		for _, warning := range cfg.Warnings {
-			if strings.Contains(warning.Message, "subjects of") {
-				got += warning.String()
-			}
-		}
+		got := warningsAbout(t, text, "subjects of")
 		if !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%sgot  %s\nwant %s", text, got, want)
 		}
@@ -52,9 +42,11 @@ func TestWarnSharedSubjects(t *testing.T) {
 // TestWarnSubjectPaths: a path with {subject} is for the subjects of one source.
 func TestWarnSubjectPaths(t *testing.T) {
 	const (
-		one   = "jwt:\n- {name: one, issuer: https://one.example, audiences: [a]}\n"
-		two   = one + "- {name: two, issuer: https://two.example, audiences: [a]}\n"
-		route = "routes: [{name: own, path: '/users/{subject}'}]\n"
+		one    = "jwt:\n- {name: one, issuer: https://one.example, audiences: [a]}\n"
+		two    = one + "- {name: two, issuer: https://two.example, audiences: [a]}\n"
+		access = "jwt:\n- {name: one, kind: oauth, issuer: https://one.example, audiences: [a]}\n"
+		opaque = "introspection:\n- {name: three, url: https://three.example}\n"
+		route  = "routes: [{name: own, path: '/users/{subject}'}]\n"
 	)
 	limited := func(kinds string) string {
 		return "routes: [{name: own, path: '/users/{subject}', credentials: [" + kinds + "]}]\n"
@@ -67,24 +59,31 @@ func TestWarnSubjectPaths(t *testing.T) {
 		one + limited("jwt"):               "",
 		one + limited("api_key"):           "",
 		one + limited("api_key, jwt"):      `f:3: routes: route own`,
-		two + limited("jwt"):               `f:4: routes: route own: {subject} is a subject of jwt "one", jwt "two"`,
+		access + strings.Replace(opaque, "three", "one", 1) + limited("oauth"): "", // one server, used in two ways
+		two + limited("jwt"): `f:4: routes: route own: {subject} is a subject of jwt "one", jwt "two"`,
 		"users: {file: u}\n" + strings.Replace(one, "name: one", "name: one, users: true", 1) + route: "",
 		"introspection:\n- {name: three, url: https://three.example}\n" + route:                       `f:3: routes: route own: {subject} is a subject of keys and users, introspection "three"`,
 		two + "identity_headers: {x-user: subject, x-issuer: issuer}\n" + route:                       `f:5: routes: route own`,
 	} {
-		cfg, err := Parse("f", []byte(text), noEnv)
-		if err != nil {
-			t.Errorf("%s%v", text, err)
-			continue
-		}
-		got := ""
-		for _, warning := range cfg.Warnings {
-			if strings.Contains(warning.Message, "{subject}") {
-				got += warning.String()
-			}
-		}
+		got := warningsAbout(t, text, "{subject}")
 		if !strings.HasPrefix(got, want) || want == "" && got != "" {
 			t.Errorf("%sgot  %s\nwant %s", text, got, want)
 		}
 	}
+}
+
+// warningsAbout returns the warnings of a configuration that contain a text.
+func warningsAbout(t *testing.T, text, part string) (found string) {
+	t.Helper()
+	cfg, err := Parse("f", []byte(text), noEnv)
+	if err != nil {
+		t.Errorf("%s%v", text, err)
+		return ""
+	}
+	for _, warning := range cfg.Warnings {
+		if strings.Contains(warning.Message, part) {
+			found += warning.String()
+		}
+	}
+	return found
 }

@@ -48,7 +48,7 @@ type IntrospectionConfig struct {
 // maxOpaque bounds an opaque token, in bytes.
 const maxOpaque = 8192
 
-var causeOpaque = &Cause{RuleForm, "a token of at most 8192 bytes without other characters than those of RFC 9110 token68", "another text"}
+var causeOpaque = &Cause{RuleForm, "a token68 (RFC 9110 section 11.2) of at most 8192 bytes", "another text"}
 
 // serverLeeway is how far an authorization server's clock may be ahead. It
 // equals the default leeway of jwt.
