@@ -18,11 +18,17 @@ VALIDATE  = cd deploy/validate && go
 QUICKLY   = -gcflags='all=-N -l' -gcflags='std='
 SHELL     = bash
 
-.PHONY: build image run test programs lint prove fuzz bench soak pgo screenshots
+.PHONY: build module image run test programs lint prove fuzz bench soak pgo screenshots
 .DEFAULT_GOAL = build
 
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/keyward ./cmd/keyward
+
+# The checks as a filter inside Envoy (docs/envoy-module.md): a separate module, since only it
+# needs cgo.
+module:
+	cd envoymodule && CGO_ENABLED=1 go build -buildmode=c-shared -trimpath -pgo=$(CURDIR)/cmd/keyward/default.pgo -ldflags '-s -w -X main.version=$(VERSION)' -o ../bin/libkeyward.so .
+	@rm bin/libkeyward.h
 
 # IMAGE is the name in your registry: IMAGE=registry.example.com/keyward. SOURCE_URL is
 # where the source is published, for a label: SOURCE_URL=https://example.com/keyward.

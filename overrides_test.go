@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"keyward/authz"
+	"keyward/authz/overrides"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -55,7 +55,7 @@ func TestOverridesInProxyFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		removed := read(t, string(text))
-		for _, name := range authz.UpstreamOverrides() {
+		for _, name := range overrides.Headers() {
 			if !removed(name) {
 				t.Errorf("%s: %s is not removed", file, name)
 			}

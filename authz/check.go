@@ -67,7 +67,7 @@ type Config struct {
 	Sources      CredentialSources
 	Verifier     Verifier
 	Identity     *IdentityHeaders
-	Overrides    []string // headers that every allow removes, see UpstreamOverrides
+	Overrides    []string // headers that every allow removes, see package overrides
 	Limiter      Limiter  // nil: requests are not counted
 	RequireHTTPS bool
 	TrustedHops  int // trusted entries at the end of X-Forwarded-For, see Request.Client

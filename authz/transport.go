@@ -12,6 +12,7 @@ const (
 	TransportEnvoyHTTP                  // Envoy, over HTTP
 	TransportVerify                     // the caller, about its own credential
 	TransportManage                     // a caller of the management API
+	TransportModule                     // Envoy, within its process
 
 	TransportCount
 )
@@ -32,6 +33,7 @@ var transports = [TransportCount]TransportInfo{
 	TransportEnvoyHTTP: {TransportEnvoyHTTP, "envoy_http", "check"},
 	TransportVerify:    {TransportVerify, "verify", "verify"},
 	TransportManage:    {TransportManage, "manage", "check"},
+	TransportModule:    {TransportModule, "module", "check"},
 }
 
 // Transports returns the table. The caller must not change it.

@@ -4,13 +4,14 @@ import (
 	"slices"
 	"testing"
 
+	"keyward/authz/overrides"
 	"keyward/chars"
 )
 
 // TestUpstreamOverrides: each name appears once, in the form in which names are
 // compared, and proxies set none of them for the upstream.
 func TestUpstreamOverrides(t *testing.T) {
-	names := UpstreamOverrides()
+	names := overrides.Headers()
 	for i, name := range names {
 		if name != chars.LowerASCII(name) || !IsUnambiguousName(name) || slices.Contains(names[:i], name) {
 			t.Errorf("%q", name)
@@ -26,7 +27,7 @@ func TestUpstreamOverrides(t *testing.T) {
 // TestAliasesOfOverrides: a header that an upstream could take for an override
 // is removed, like one that it could take for an identity header.
 func TestAliasesOfOverrides(t *testing.T) {
-	id, err := NewIdentityHeaders(map[string]IdentityAttribute{"x-auth-subject": AttributeSubject}, []string{"authorization"}, UpstreamOverrides())
+	id, err := NewIdentityHeaders(map[string]IdentityAttribute{"x-auth-subject": AttributeSubject}, []string{"authorization"}, overrides.Headers())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,11 +41,11 @@ func TestAliasesOfOverrides(t *testing.T) {
 		t.Errorf("removed %q, want %q", r.remove, want)
 	}
 	for _, field := range []map[string]IdentityAttribute{{"X-Forwarded-Host": AttributeSubject}, {"x-http-method": AttributeAuthMethod}} {
-		if _, err := NewIdentityHeaders(field, nil, UpstreamOverrides()); err == nil {
+		if _, err := NewIdentityHeaders(field, nil, overrides.Headers()); err == nil {
 			t.Errorf("%v: accepted as an identity header, but it is removed", field)
 		}
 	}
-	if _, err := NewIdentityHeaders(nil, []string{"x-original-url"}, UpstreamOverrides()); err == nil {
+	if _, err := NewIdentityHeaders(nil, []string{"x-original-url"}, overrides.Headers()); err == nil {
 		t.Error("x-original-url is accepted as a credential header, but it is removed")
 	}
 	if _, err := NewIdentityHeaders(map[string]IdentityAttribute{"x-forwarded-host": AttributeSubject}, nil, nil); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/overrides"
 	"keyward/authz/urlpath"
 	"keyward/authz/urlquery"
 	"keyward/config/redact"
@@ -200,7 +201,7 @@ func Default() *Config {
 		Challenge:       Challenge{Realm: "api"},
 		IdentityHeaders: defaultIdentityHeaders(),
 
-		UpstreamOverrides: authz.UpstreamOverrides(),
+		UpstreamOverrides: overrides.Headers(),
 		Cache:             Cache{Size: 100_000, TTL: 5 * time.Minute, NegativeTTL: 10 * time.Second},
 		Usage:             Usage{Flush: 10 * time.Second},
 		Store:             Store{Keep: defaultKeep},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/overrides"
 	"keyward/authz/urlpath"
 	"keyward/authz/urlquery"
 	"keyward/ratelimit"
@@ -207,7 +208,7 @@ func TestEveryKey(t *testing.T) {
 		Challenge:         Challenge{None: true, Realm: "api"},
 		RequireHTTPS:      true,
 		IdentityHeaders:   map[string]authz.IdentityAttribute{"X-User": authz.AttributeSubject},
-		UpstreamOverrides: slices.DeleteFunc(authz.UpstreamOverrides(), func(name string) bool { return name == "x-forwarded-host" }),
+		UpstreamOverrides: slices.DeleteFunc(overrides.Headers(), func(name string) bool { return name == "x-forwarded-host" }),
 
 		ForwardCredentials: true,
 		ClientAddress:      ClientAddress{2},

@@ -6,7 +6,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"keyward/authz"
+	"keyward/authz/overrides"
 	"keyward/chars"
 	"keyward/config/spelling"
 	"keyward/config/strictyaml"
@@ -16,12 +16,12 @@ import (
 // remove or pass, or a mapping with those that are kept.
 func (d *decoder) upstreamOverrides(v strictyaml.Value, cfg *Config) {
 	if v.Kind == yaml.ScalarNode {
-		strictyaml.Choice(d.Decoder, &cfg.UpstreamOverrides, map[string][]string{"remove": authz.UpstreamOverrides(), "pass": nil})(v)
+		strictyaml.Choice(d.Decoder, &cfg.UpstreamOverrides, map[string][]string{"remove": overrides.Headers(), "pass": nil})(v)
 		return
 	}
 	var kept []string
 	d.Mapping(v, strictyaml.Fields{{"keep", d.List(&kept, validOverride)}})
-	cfg.UpstreamOverrides = slices.DeleteFunc(authz.UpstreamOverrides(), func(name string) bool {
+	cfg.UpstreamOverrides = slices.DeleteFunc(overrides.Headers(), func(name string) bool {
 		return slices.ContainsFunc(kept, func(keep string) bool { return chars.LowerASCII(keep) == name })
 	})
 }
@@ -29,7 +29,7 @@ func (d *decoder) upstreamOverrides(v strictyaml.Value, cfg *Config) {
 // validOverride accepts only names in the list, since all others are kept
 // anyway.
 func validOverride(name string) error {
-	known := authz.UpstreamOverrides()
+	known := overrides.Headers()
 	if slices.Contains(known, chars.LowerASCII(name)) {
 		return nil
 	}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"keyward/authz"
+	"keyward/authz/overrides"
 	"keyward/e2e/stack"
 )
 
@@ -32,7 +32,7 @@ func TestUpstreamOverrides(t *testing.T) {
 		key := s.key("--name", "k")
 		s.start()
 		for target, lines := range map[string][]string{"/public": nil, "/open": nil, "/own": nil, "/any": {bearer(key)}, "/forwarded": {"X-API-Key: " + key}} {
-			for _, name := range authz.UpstreamOverrides() {
+			for _, name := range overrides.Headers() {
 				lines = append(lines, name+": "+evilHeaders)
 			}
 			got := s.request("POST", target, append(lines, "Content-Length: 0")...).received(t)
@@ -49,7 +49,7 @@ func TestUpstreamOverrides(t *testing.T) {
 // list.
 func overrideAliases(t *testing.T, s *system, credential string) {
 	t.Helper()
-	for _, name := range authz.UpstreamOverrides() {
+	for _, name := range overrides.Headers() {
 		for _, other := range []string{"_", "."} {
 			line := strings.ReplaceAll(name, "-", other) + ": " + evilHeaders
 			before := s.arrived()
@@ -68,7 +68,7 @@ func wantNoOverride(t *testing.T, sent string, got stack.Received) {
 	t.Helper()
 	for name, values := range got.Headers {
 		name = strings.NewReplacer("_", "-", ".", "-").Replace(name)
-		if slices.Contains(authz.UpstreamOverrides(), name) && strings.Contains(fmt.Sprint(values), evilHeaders) {
+		if slices.Contains(overrides.Headers(), name) && strings.Contains(fmt.Sprint(values), evilHeaders) {
 			t.Errorf("%s: the upstream got %s %q", sent, name, values)
 		}
 	}
@@ -78,14 +78,14 @@ func wantNoOverride(t *testing.T, sent string, got stack.Received) {
 // Envoy, over gRPC and over HTTP, except for a header of Envoy's own.
 func TestUpstreamOverridesKept(t *testing.T) {
 	for _, proxy := range []string{"", "envoy-http"} {
-		for setting, kept := range map[string][]string{"pass": authz.UpstreamOverrides(), "{keep: [X-Forwarded-Host]}": {"x-forwarded-host"}} {
+		for setting, kept := range map[string][]string{"pass": overrides.Headers(), "{keep: [X-Forwarded-Host]}": {"x-forwarded-host"}} {
 			s := startSystem(t, options{proxy: proxy, config: overridesConfig + "upstream_overrides: " + setting + "\n"})
 			var lines []string
-			for _, name := range authz.UpstreamOverrides() {
+			for _, name := range overrides.Headers() {
 				lines = append(lines, name+": "+evilHeaders)
 			}
 			got := s.get("/public", lines...).received(t)
-			for _, name := range authz.UpstreamOverrides() {
+			for _, name := range overrides.Headers() {
 				if arrived := got.Headers[name] != nil; arrived != slices.Contains(kept, name) && name != "x-envoy-original-path" {
 					t.Errorf("%s, through %q: the upstream got %s: %v", setting, proxy, name, arrived)
 				}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"keyward/authz"
+	"keyward/authz/overrides"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/proto"
@@ -15,7 +16,7 @@ import (
 // denial, which goes to no upstream, removes none.
 func TestOverridesOverGRPC(t *testing.T) {
 	renderer := testRenderer
-	renderer.Overrides = NewOverrides(authz.UpstreamOverrides())
+	renderer.Overrides = NewOverrides(overrides.Headers())
 	for _, d := range []*authz.Decision{
 		{Reason: authz.OK, Remove: []string{"x_auth_subject", "authorization"}},
 		{Reason: authz.OK},
@@ -28,7 +29,7 @@ func TestOverridesOverGRPC(t *testing.T) {
 		}
 		var want []string
 		if d.Allowed() {
-			want = slices.Concat(d.Remove, authz.UpstreamOverrides())
+			want = slices.Concat(d.Remove, overrides.Headers())
 		}
 		if got := response.GetOkResponse().GetHeadersToRemove(); !slices.Equal(got, want) {
 			t.Errorf("%s: removed %q, want %q", d.Reason, got, want)
@@ -41,10 +42,10 @@ func TestOverridesOverGRPC(t *testing.T) {
 func TestOverridesOverHTTP(t *testing.T) {
 	for _, auth := range []authz.AuthMode{authz.AuthNone, authz.AuthRequired} {
 		handler := newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: auth, ForwardCredentials: true}})
-		handler.Renderer.Overrides = NewOverrides(authz.UpstreamOverrides())
+		handler.Renderer.Overrides = NewOverrides(overrides.Headers())
 		w := sendCheck(handler, "POST", "/authz/envoy/x", "127.0.0.1:1", "Authorization", "Bearer good")
 		removed := strings.Split(w.Header().Get("X-Envoy-Auth-Headers-To-Remove"), ",")
-		for _, name := range append(authz.UpstreamOverrides(), "x-auth-project") {
+		for _, name := range append(overrides.Headers(), "x-auth-project") {
 			if !slices.Contains(removed, name) {
 				t.Errorf("%d: %s is not removed", w.Code, name)
 			}

@@ -181,6 +181,9 @@ type scrapedState struct {
 // Ready implements admin.State.
 func (s scrapedState) Ready() error { return s.server.Ready() }
 
+// Handler returns what transports answer with, by the configuration in force.
+func (s *Server) Handler() *extauthz.Handler { return s.handler() }
+
 // Ready returns why requests cannot be judged, or should not be sent here any
 // more; nil is ready.
 func (s *Server) Ready() error {

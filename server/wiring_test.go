@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"keyward/authz"
+	"keyward/authz/overrides"
 	"keyward/internal/eventually"
 	"keyward/internal/rawcheck"
 	"keyward/internal/recordfile"
@@ -112,7 +112,7 @@ func TestIdentityAndRemovalsArrive(t *testing.T) {
 	if len(ok.GetHeaders()) != 1 || ok.GetHeaders()[0].GetHeader().GetKey() != "x-who" || ok.GetHeaders()[0].GetHeader().GetValue() != "alice" {
 		t.Errorf("set %v", ok.GetHeaders())
 	}
-	if got, want := ok.GetHeadersToRemove(), append([]string{"x_who", "authorization", "x-key"}, authz.UpstreamOverrides()...); !slices.Equal(got, want) {
+	if got, want := ok.GetHeadersToRemove(), append([]string{"x_who", "authorization", "x-key"}, overrides.Headers()...); !slices.Equal(got, want) {
 		t.Errorf("removed %q, want %q", got, want)
 	}
 }
@@ -121,13 +121,13 @@ func TestIdentityAndRemovalsArrive(t *testing.T) {
 // setting keeps some or all.
 func TestUpstreamOverridesArrive(t *testing.T) {
 	for line, kept := range map[string][]string{
-		"": {}, "upstream_overrides: remove": {}, "upstream_overrides: pass": authz.UpstreamOverrides(),
+		"": {}, "upstream_overrides: remove": {}, "upstream_overrides: pass": overrides.Headers(),
 		"upstream_overrides: {keep: [X-Forwarded-Host, x-forwarded-prefix]}": {"x-forwarded-host", "x-forwarded-prefix"},
 	} {
 		r := start(t, baseConfig+"\nroutes: [{path: /open, auth: none}, {path: /own, auth: none, forward_credentials: true}]\n"+line, func(r *running) { r.create(store.KeyParams{}) })
 		for _, target := range []string{"/open", "/own"} {
 			removed := r.raw(rawcheck.Request{Method: "POST", Target: target}).Response.GetOkResponse().GetHeadersToRemove()
-			for _, name := range authz.UpstreamOverrides() {
+			for _, name := range overrides.Headers() {
 				if slices.Contains(removed, name) == slices.Contains(kept, name) {
 					t.Errorf("%s %s: removed %q", line, target, removed)
 				}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/nowait"
 	"keyward/authz/urlpath"
 	"keyward/cache"
 	"keyward/chars"
@@ -127,6 +128,9 @@ func (v *Introspection) Verify(ctx context.Context, c *authz.Credential, now tim
 		return nil, refusal
 	}
 	if err, failed := v.recentErrors.Get(&id, now); failed {
+		return nil, err
+	}
+	if err := nowait.Allowed(ctx); err != nil {
 		return nil, err
 	}
 	client := c.Client.Address()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/nowait"
 	"keyward/cache"
 	"keyward/keyindex"
 	"keyward/verifier/admission"
@@ -122,6 +123,9 @@ func (j *JWT) cached(ctx context.Context, c *authz.Credential, text string, now 
 	id := j.cfg.Fingerprints.Sum("jwt", text)
 	if known, ok := j.cfg.Tokens.Get(&id, now); ok && j.stillValid(known.jwtToken, now) {
 		return known.jwtToken, nil
+	}
+	if err := nowait.Allowed(ctx); err != nil { // for a slot of the Gate, for keys, or for the signature
+		return nil, err
 	}
 	known, own, err := j.compute(ctx, id, c, text, now)
 	switch {

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"keyward/authz/nowait"
 	"keyward/ratelimit"
 )
 
@@ -165,6 +166,9 @@ func (f *Store) take(ctx context.Context, now time.Time, limits []ratelimit.Limi
 	}
 	if refused := f.denials.deny(now, limits, results); refused != ratelimit.NotRefused {
 		return refused, nil
+	}
+	if err := nowait.Allowed(ctx); err != nil {
+		return ratelimit.NotRefused, err
 	}
 	if !f.circuit.allow() {
 		refused, let, err := f.decideLocally(now, limits, results, charge, true)

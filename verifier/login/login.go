@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/nowait"
 	"keyward/cache"
 	"keyward/keyindex"
 	"keyward/passwordhash"
@@ -117,6 +118,9 @@ func (a *Authenticator) verify(ctx context.Context, in Attempt, id cache.Key, no
 	}
 	if a.knownWrong(&id, in.User, now) {
 		return Account{}, ErrWrongPassword
+	}
+	if err := nowait.Allowed(ctx); err != nil {
+		return Account{}, err
 	}
 	for range 2 {
 		entry, current, err := a.hash(ctx, in, id, now)

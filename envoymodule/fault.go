@@ -1,0 +1,6 @@
+//go:build !faults
+
+package main
+
+// injectFault does nothing: see fault_injected.go.
+func injectFault(string) {}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"keyward/config"
+)
+
+// settings are what filter_config of Envoy's configuration has.
+type settings struct {
+	file  string // absolute path of keyward.yaml
+	admin string // address of the listener for metrics; "" is none
+	deny  bool   // what cannot be decided at once is denied
+}
+
+// parseSettings reads filter_config: a JSON object, as Envoy makes it of a
+// google.protobuf.Struct.
+func parseSettings(text []byte) (settings, error) {
+	var s struct {
+		Config    string `json:"config"`
+		Undecided string `json:"undecided"`
+		Admin     string `json:"admin"`
+	}
+	if err := decodeStrictly(text, &s); err != nil {
+		return settings{}, fmt.Errorf("filter_config: %w; it has config, undecided and admin", err)
+	}
+	if s.Config == "" {
+		return settings{}, errors.New("filter_config: config is missing, the path of keyward.yaml")
+	}
+	if s.Undecided != "" && s.Undecided != "ask" && s.Undecided != "deny" {
+		return settings{}, fmt.Errorf("filter_config: undecided: %q is neither ask nor deny", s.Undecided)
+	}
+	file, err := filepath.Abs(s.Config)
+	if err != nil {
+		return settings{}, fmt.Errorf("filter_config: config: %w", err)
+	}
+	return settings{file: file, admin: s.Admin, deny: s.Undecided != "ask"}, nil
+}
+
+// parseRoute reads the filter_config of a route, and returns the Keyward route that it
+// selects.
+func parseRoute(text []byte) (string, error) {
+	var s struct {
+		Route string `json:"route"`
+	}
+	if err := decodeStrictly(text, &s); err != nil {
+		return "", fmt.Errorf("filter_config of a route: %w; it has route", err)
+	}
+	if s.Route == "" { // must not mean "select by path"
+		return "", errors.New("filter_config of a route: route is missing, the name of a route in keyward.yaml")
+	}
+	return s.Route, nil
+}
+
+func decodeStrictly(text []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if d.More() {
+		return errors.New("more than one value")
+	}
+	return nil
+}
+
+// load loads the configuration. Of its listeners the module opens none: they are
+// those of the Keyward beside Envoy.
+func (s settings) load() (*config.Config, error) {
+	cfg, err := config.Load(s.file, os.LookupEnv)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.OwnIssuer() {
+		return nil, fmt.Errorf("%s: listen.issuer: the keys that sign tokens do not belong into Envoy; give the module a file without it, with a jwt entry that has keyward: true", s.file)
+	}
+	cfg.Listen = config.Listen{Admin: s.admin}
+	return cfg, nil
+}
