@@ -24,6 +24,7 @@ var proxyFiles = map[string]removals{
 	"envoy.yaml":                                    mayRemove,
 	"deploy/envoy-http/envoy.yaml":                  mayRemove,
 	"deploy/envoy-issuer/envoy.yaml":                mayRemove,
+	"deploy/envoy-module/envoy.yaml":                mayRemove,
 	"deploy/kubernetes/overlays/shared/envoy.yaml":  mayRemove,
 	"deploy/kubernetes/overlays/sidecar/envoy.yaml": mayRemove,
 	"deploy/helm/keyward/files/sidecar/envoy.yaml":  mayRemove,

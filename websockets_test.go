@@ -35,6 +35,7 @@ var websocketLines = map[string][]string{
 	"envoy.yaml":                                    envoyWebsockets,
 	"deploy/envoy-http/envoy.yaml":                  append(envoyWebsockets[:len(envoyWebsockets):len(envoyWebsockets)], `^ *- \{exact: sec-websocket-protocol\}\n *# The headers of a denial`),
 	"deploy/envoy-issuer/envoy.yaml":                envoyWebsockets,
+	"deploy/envoy-module/envoy.yaml":                envoyWebsockets,
 	"deploy/kubernetes/overlays/shared/envoy.yaml":  envoyWebsockets,
 	"deploy/kubernetes/overlays/sidecar/envoy.yaml": envoyWebsockets,
 	"deploy/helm/keyward/files/sidecar/envoy.yaml":  envoyWebsockets,

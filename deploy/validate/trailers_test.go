@@ -36,7 +36,7 @@ func TestEnvoyRemovesTrailers(t *testing.T) {
 			}
 		}
 	}
-	for _, from := range []string{"envoy.yaml", "deploy/envoy-http/envoy.yaml", "deploy/envoy-issuer/envoy.yaml", "overlay sidecar", "chart, mode=sidecar"} {
+	for _, from := range []string{"envoy.yaml", "deploy/envoy-http/envoy.yaml", "deploy/envoy-issuer/envoy.yaml", "deploy/envoy-module/envoy.yaml", "overlay sidecar", "chart, mode=sidecar"} {
 		if configs[from] == "" {
 			t.Errorf("%s has no Envoy configuration that asks Keyward", from)
 		}
