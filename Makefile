@@ -145,7 +145,7 @@ fuzz:
 # Measures the program from outside and writes the tables to docs/, then runs the Go
 # benchmarks, those of another cache last. If h2load is installed (Debian, Ubuntu: apt-get install nghttp2-client), it
 # gives a second measurement.
-bench: build
+bench: build module
 	@go run ./bench -write docs
 	@echo
 	@set -o pipefail; go test -run '^$$' -bench . -benchmem $$(go list ./... | grep -v -x $(E2E:%=-e %)) | \

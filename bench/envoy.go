@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 // envoyConfig makes an Envoy that answers each request itself, so that it only
 // decides whether to allow it: with a filter or without one.
 const envoyConfig = `
+admin: {address: {pipe: {path: "%[4]s"}}}
 static_resources:
   listeners:
   - address: {pipe: {path: %[1]s}}
@@ -56,12 +59,32 @@ const askingFilter = `          - name: envoy.filters.http.ext_authz
               encode_raw_headers: true
 `
 
+// moduleFilter makes Envoy check by itself. What the module does not decide is
+// denied, which would end the measurement.
+const moduleFilter = `          - name: keyward
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter
+              dynamic_module_config: {name: keyward, do_not_close: true, metrics_namespace: keyward}
+              filter_name: keyward
+              filter_config:
+                "@type": type.googleapis.com/google.protobuf.Struct
+                value: {config: "%s", undecided: deny}
+`
+
+// envoyKeys is how many keys Envoy's own filter has, and one of the modules.
+const envoyKeys = 10_000
+
 // throughEnvoy compares what a client sees of an Envoy that asks Keyward, of
-// one that asks a server that allows every request unchecked, of one without a
-// filter, and of one with Envoy's own filter for API keys. It measures requests
-// per second at saturation, and times at 60 % of the baseline's rate.
+// one that asks a server that allows every request unchecked, of one that has
+// Keyward's module, of one without a filter, and of one with Envoy's own filter for
+// API keys. It measures requests per second at saturation, and times at 60 % of the
+// baseline's rate and of the module's.
 func (b *bench) throughEnvoy() error {
 	binary, err := testbin.Envoy().Path(context.Background(), ".cache", os.Stderr)
+	if err != nil {
+		return err
+	}
+	keys, err := credential.NewKeyFile(b.dir, envoyKeys)
 	if err != nil {
 		return err
 	}
@@ -69,41 +92,48 @@ func (b *bench) throughEnvoy() error {
 	if err != nil {
 		return err
 	}
-	keyward, err := process.Start(process.Config{Binary: b.binary, Dir: filepath.Join(b.dir, "envoy"), KeyFile: b.small.Path, Procs: 1})
+	keyward, err := process.Start(process.Config{Binary: b.binary, Dir: filepath.Join(b.dir, "envoy"), KeyFile: keys.Path, Procs: 1})
 	if err != nil {
 		return err
 	}
 	proxies := []*proxyUnderTest{
-		{name: "Envoy asks the baseline", filter: askingFilter, asks: baseline.Socket},
-		{name: "Envoy asks Keyward", filter: askingFilter, asks: keyward.Socket},
-		{name: "Envoy's own api_key_auth, " + report.Count(b.few) + " keys", filter: ownFilter(b.small.Secrets)},
-		{name: "Envoy alone"},
+		{name: "Envoy asks the baseline", filter: askingFilter, asks: baseline.Socket, keys: keys},
+		{name: "Envoy asks Keyward", filter: askingFilter, asks: keyward.Socket, keys: keys},
+		{name: "Keyward's module", module: true, keys: keys},
+		{name: "Keyward's module", module: true, keys: b.large},
+		{name: "Envoy's own api_key_auth", filter: ownFilter(keys.Secrets), keys: keys},
+		{name: "Envoy alone", keys: keys},
 	}
 	for i, e := range proxies {
-		if err := e.start(binary, filepath.Join(b.dir, fmt.Sprint("proxy", i))); err != nil {
+		if err := e.start(binary, filepath.Dir(b.module), filepath.Join(b.dir, fmt.Sprint("proxy", i))); err != nil {
 			return err
 		}
 	}
 	if err := b.compareProxies(proxies); err != nil {
 		return err
 	}
-	for _, c := range []*process.Child{baseline, proxies[0].child, proxies[1].child, proxies[2].child, proxies[3].child} {
-		c.Kill()
+	for _, e := range proxies {
+		e.child.Kill()
 	}
+	baseline.Kill()
 	return keyward.Stop()
 }
 
 // proxyUnderTest is an Envoy with one configuration.
 type proxyUnderTest struct {
 	name, filter, asks string
-	child              *process.Child
-	rate               []float64
-	times              [3][]float64
+	module             bool
+	keys               *credential.KeyFile
+
+	child     *process.Child
+	admin     string // its socket
+	rate, cpu []float64
+	low, high [3][]float64 // times at the two rates
 }
 
 // start runs Envoy with one worker, on the client's core and not on the
 // authorization server's.
-func (e *proxyUnderTest) start(binary, dir string) error {
+func (e *proxyUnderTest) start(binary, modules, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -112,11 +142,20 @@ func (e *proxyUnderTest) start(binary, dir string) error {
 	if asks == "" {
 		asks = filepath.Join(dir, "unused.sock")
 	}
-	if err := os.WriteFile(yaml, fmt.Appendf(nil, envoyConfig, socket, e.filter, asks), 0o600); err != nil {
+	if e.module {
+		config := filepath.Join(dir, process.ConfigFile)
+		if err := process.WriteConfig(config, e.keys.Path, ""); err != nil {
+			return err
+		}
+		e.filter = fmt.Sprintf(moduleFilter, config)
+	}
+	e.admin = filepath.Join(dir, "admin.sock")
+	if err := os.WriteFile(yaml, fmt.Appendf(nil, envoyConfig, socket, e.filter, asks, e.admin), 0o600); err != nil {
 		return err
 	}
 	cmd := process.Command(2, "taskset", "-c", "1", binary, "-c", yaml, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error")
 	cmd.Stderr = os.Stderr
+	cmd.Env = append(cmd.Env, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+modules)
 	var err error
 	if e.child, err = process.StartCommand(cmd, socket); err != nil {
 		return fmt.Errorf("%s: %w", e.name, err)
@@ -140,49 +179,170 @@ func ownFilter(keys []string) string {
 	return f.String()
 }
 
+// The rows of throughEnvoy that others are compared with.
+const (
+	asksBaseline = iota
+	asksKeyward
+	moduleFew
+	moduleMany
+	ownFilterOf
+	envoyAlone
+)
+
 func (b *bench) compareProxies(proxies []*proxyUnderTest) error {
-	values := credential.Bearers(b.small.Secrets)
 	for round := range b.rounds + 1 {
 		for _, e := range proxies {
-			a, err := e.load(values, 0, b.span)
-			if err != nil {
+			if err := e.saturate(b.span, round > 0); err != nil { // the first round is a warm-up
 				return err
-			}
-			if round > 0 { // the first round is a warm-up
-				e.rate = append(e.rate, a.Rate())
 			}
 		}
 	}
-	rate := int(median(proxies[0].rate) * 0.6)
+	low, high := int(median(proxies[asksBaseline].rate)*0.6), int(median(proxies[moduleMany].rate)*0.6)
 	for range b.rounds {
 		for _, e := range proxies {
-			a, err := e.load(values, rate, b.span)
-			if err != nil {
+			if err := e.pace(low, b.span, &e.low); err != nil {
 				return err
 			}
-			for i, p := range percentiles {
-				e.times[i] = append(e.times[i], micros(a.Percentile(p)))
+			if e.asks == "" {
+				if err := e.pace(high, b.span, &e.high); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	at := fmt.Sprintf(" µs at %d/s", rate)
-	b.report.Begin("Through Envoy, one worker", "requests/s", "p50"+at, "p99"+at, "p99.9"+at)
-	for _, e := range proxies {
-		cells := []string{e.name, fmt.Sprintf("%.0f", median(e.rate))}
-		for _, times := range e.times {
-			cells = append(cells, fmt.Sprintf("%.0f", median(times)))
-		}
-		b.report.Row(cells...)
+	if err := b.reportProxies(proxies, low); err != nil {
+		return err
+	}
+	b.reportPaced(proxies, high)
+	return b.reportModule(proxies)
+}
+
+// saturate measures the requests per second, and Envoy's processor time.
+func (e *proxyUnderTest) saturate(span time.Duration, keep bool) error {
+	before, err := e.child.CPU()
+	if err != nil {
+		return err
+	}
+	a, err := e.load(0, span)
+	if err != nil {
+		return err
+	}
+	after, err := e.child.CPU()
+	if err == nil && keep {
+		e.rate, e.cpu = append(e.rate, a.Rate()), append(e.cpu, micros(after-before)/float64(a.Count))
+	}
+	return err
+}
+
+// pace measures the times at a rate.
+func (e *proxyUnderTest) pace(rate int, span time.Duration, times *[3][]float64) error {
+	a, err := e.load(rate, span)
+	if err != nil {
+		return err
+	}
+	for i, p := range percentiles {
+		times[i] = append(times[i], micros(a.Percentile(p)))
 	}
 	return nil
 }
 
-func (e *proxyUnderTest) load(values []string, rate int, span time.Duration) (*loadgen.Answers, error) {
+func (e *proxyUnderTest) row(times [3][]float64, before ...string) []string {
+	cells := append([]string{e.title()}, before...)
+	for _, each := range times {
+		cells = append(cells, fmt.Sprintf("%.0f", median(each)))
+	}
+	return cells
+}
+
+func (e *proxyUnderTest) title() string {
+	if e.filter == "" {
+		return e.name
+	}
+	return e.name + ", " + report.Count(len(e.keys.Secrets)) + " keys"
+}
+
+func (b *bench) reportProxies(proxies []*proxyUnderTest, rate int) error {
+	at := fmt.Sprintf(" µs at %d/s", rate)
+	b.report.Begin("Through Envoy, one worker", "requests/s", "µs CPU", "MiB", "p50"+at, "p99"+at, "p99.9"+at)
+	for _, e := range proxies {
+		resident, err := e.child.Resident()
+		if err != nil {
+			return err
+		}
+		b.report.Row(e.row(e.low, fmt.Sprintf("%.0f", median(e.rate)), fmt.Sprintf("%.2f", median(e.cpu)), fmt.Sprint(resident>>20))...)
+	}
+	return nil
+}
+
+func (b *bench) reportPaced(proxies []*proxyUnderTest, rate int) {
+	at := fmt.Sprintf(" µs at %d/s", rate)
+	b.report.Begin("At 60 % of what the module reaches", "p50"+at, "p99"+at, "p99.9"+at)
+	for _, e := range proxies {
+		if e.asks == "" {
+			b.report.Row(e.row(e.high)...)
+		}
+	}
+}
+
+// reportModule reports how the module compares, with the bounds that it was built
+// for.
+func (b *bench) reportModule(proxies []*proxyUnderTest) error {
+	b.report.Begin("Keyward's module", "value")
+	for _, n := range []int{moduleFew, moduleMany} {
+		e := proxies[n]
+		b.row("requests/s of %s, relative to api_key_auth (at least 0.6)", e.title(), fmt.Sprintf("%.2f", ratioOf(e.rate, proxies[ownFilterOf].rate)))
+		b.row("requests/s of %s, relative to asking Keyward (at least 2.5)", e.title(), fmt.Sprintf("%.2f", ratioOf(e.rate, proxies[asksKeyward].rate)))
+		b.row("p99 of %s at 60 %%, relative to Envoy alone (at most 2)", e.title(), fmt.Sprintf("%.2f", ratioOf(e.high[1], proxies[envoyAlone].high[1])))
+		share, err := e.decidedInside()
+		if err != nil {
+			return err
+		}
+		b.row("part of the requests that %s decided (at least 0.99)", e.title(), fmt.Sprintf("%.4f", share))
+	}
+	return nil
+}
+
+// ratioOf returns the median of the ratios, round by round.
+func ratioOf(values, to []float64) float64 {
+	ratios := make([]float64, len(values))
+	for i := range values {
+		ratios[i] = values[i] / to[i]
+	}
+	return median(ratios)
+}
+
+// decidedInside returns which part of the requests the module decided, by Envoy's
+// decided_total.
+func (e *proxyUnderTest) decidedInside() (float64, error) {
+	response, err := process.HTTPClient(e.admin).Get("http://envoy/stats/prometheus?filter=decided_total")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	var inside, all float64
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		series, value, _ := strings.Cut(lines.Text(), " ")
+		n, err := strconv.ParseFloat(value, 64)
+		if err != nil || !strings.Contains(series, "decided_total{") {
+			continue
+		}
+		all += n
+		if strings.Contains(series, `by="module"`) {
+			inside += n
+		}
+	}
+	if all == 0 {
+		return 0, errors.New("Envoy has no decided_total")
+	}
+	return inside / all, nil
+}
+
+func (e *proxyUnderTest) load(rate int, span time.Duration) (*loadgen.Answers, error) {
 	a, err := loadgen.Driver{Address: "unix://" + e.child.Socket, Conns: 4, Streams: 32, Rate: rate, Span: span, Ask: func() loadgen.Request {
 		return loadgen.Request{Want: loadgen.Allow, Fields: []hpack.HeaderField{
 			{Name: ":method", Value: "GET"}, {Name: ":scheme", Value: "https"}, {Name: ":path", Value: "/api/v1/items/4711?fields=name"},
 			{Name: ":authority", Value: "api.example.com"}, {Name: "user-agent", Value: "curl/8.5.0"}, {Name: "accept", Value: "*/*"},
-			{Name: "authorization", Value: values[rand.IntN(len(values))], Sensitive: true},
+			{Name: "authorization", Value: "Bearer " + e.keys.Secrets[rand.IntN(len(e.keys.Secrets))], Sensitive: true},
 		}}
 	}}.Run()
 	if err != nil {

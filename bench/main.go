@@ -21,6 +21,7 @@ import (
 func main() {
 	b := &bench{report: &report.Report{Out: os.Stdout}}
 	flag.StringVar(&b.binary, "binary", "bin/keyward", "the program to measure")
+	flag.StringVar(&b.module, "module", "bin/libkeyward.so", "for envoy: the module to measure")
 	flag.IntVar(&b.few, "few", 1_000, "keys in the small file")
 	flag.IntVar(&b.many, "many", 1_000_000, "keys in the large file")
 	flag.IntVar(&b.rounds, "rounds", 11, "alternating rounds of a comparison")
@@ -57,7 +58,7 @@ func main() {
 }
 
 type bench struct {
-	binary          string
+	binary, module  string
 	few, many       int
 	rounds, guesses int
 	span            time.Duration
@@ -74,6 +75,9 @@ type bench struct {
 // run measures all parts in turn, or the one with that name.
 func (b *bench) run(only string) (err error) {
 	if b.binary, err = filepath.Abs(b.binary); err != nil {
+		return err
+	}
+	if b.module, err = filepath.Abs(b.module); err != nil {
 		return err
 	}
 	if b.dir, err = os.MkdirTemp("", "keyward-bench-"); err != nil {
@@ -116,7 +120,7 @@ func (b *bench) parts() []part {
 		{name: "profile", large: true, alone: true, measure: b.profile},
 		{name: "soak", large: true, alone: true, measure: b.soak},
 		{name: "checks", large: true, measure: b.checks},
-		{name: "envoy", measure: b.throughEnvoy},
+		{name: "envoy", large: true, measure: b.throughEnvoy},
 		{name: "start", title: "Start and memory", large: true, measure: b.start},
 		{name: "compare", title: "Few and many keys, same client library", large: true, measure: b.compare},
 		{name: "changes", title: "Changes of the key file", large: true, measure: b.changes},

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
+	"keyward/authz"
 	"keyward/config"
 )
 
@@ -77,8 +79,23 @@ func (s settings) load() (*config.Config, error) {
 		return nil, err
 	}
 	if cfg.OwnIssuer() {
-		return nil, fmt.Errorf("%s: listen.issuer: the keys that sign tokens do not belong into Envoy; give the module a file without it, with a jwt entry that has keyward: true", s.file)
+		acceptOwnTokens(cfg)
 	}
 	cfg.Listen = config.Listen{Admin: s.admin}
 	return cfg, nil
+}
+
+// ownLeeway is the clock difference that is allowed for the tokens of the Keyward
+// beside Envoy.
+const ownLeeway = 30 * time.Second
+
+// acceptOwnTokens makes the module accept the tokens that the Keyward beside Envoy
+// issues, as a Keyward elsewhere does: by the public keys that the issuer publishes.
+// The keys that sign are not read within Envoy.
+func acceptOwnTokens(cfg *config.Config) {
+	cfg.JWT = append(cfg.JWT, config.JWT{
+		Name: "issuer", AuthMethod: authz.AuthMethodOAuth, Issuer: cfg.Issuer.URL, Audiences: append([]string{cfg.Issuer.TokenAudience()}, cfg.Resources()...), Algorithms: config.IssuerAlgorithms(),
+		SubjectClaim: "sub", AudienceClaim: "aud", ScopeClaims: []string{"scope"}, RequireKid: true, RequireExp: true,
+		Leeway: ownLeeway, MaxLifetime: config.MaxAccessTTL + time.Second, Users: true, Keyward: true,
+	})
 }

@@ -42,6 +42,7 @@ type Config struct {
 const (
 	HTTPSocket = "http.sock"
 	LogFile    = "log"
+	ConfigFile = "keyward.yaml"
 )
 
 const yamlTemplate = `
@@ -51,13 +52,19 @@ routes: [{path: /api/v1, auth: required, scopes: ["items:read", "items:write"]}]
 log: {decisions: denied}
 `
 
+// WriteConfig writes a configuration with the key file and what is more. The sockets
+// are in its directory.
+func WriteConfig(path, keyFile, more string) error {
+	return os.WriteFile(path, append(fmt.Appendf(nil, yamlTemplate, filepath.Dir(path), keyFile), more...), 0o600)
+}
+
 // Start runs Keyward and waits until it is ready.
 func Start(cfg Config) (*Child, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	yaml := filepath.Join(cfg.Dir, "keyward.yaml")
-	if err := os.WriteFile(yaml, append(fmt.Appendf(nil, yamlTemplate, cfg.Dir, cfg.KeyFile), cfg.More...), 0o600); err != nil {
+	yaml := filepath.Join(cfg.Dir, ConfigFile)
+	if err := WriteConfig(yaml, cfg.KeyFile, cfg.More); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(filepath.Join(cfg.Dir, LogFile))

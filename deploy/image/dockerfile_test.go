@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"debug/elf"
 	"maps"
 	"os"
 	"os/exec"
@@ -22,13 +23,11 @@ import (
 // `make image`: files, their owners and modes, and the configuration of a
 // container.
 func TestDockerfile(t *testing.T) {
-	if _, err := exec.LookPath("buildah"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	got, want := buildDockerfile(t), image(t, runtime.GOARCH)
+	revision, err := exec.Command("git", "-C", built.tree, "rev-parse", "HEAD").Output()
+	fatal(t, err)
+	got := buildDockerfile(t, "Dockerfile", "--build-arg", "TARGETARCH="+runtime.GOARCH, "--build-arg", "REVISION="+strings.TrimSpace(string(revision)),
+		"--build-arg", "CREATED="+committed.Format(time.RFC3339), "--label", "org.opencontainers.image.source=https://example.com/keyward")
+	want := image(t, runtime.GOARCH)
 	files, wantFiles := contents(t, got), contents(t, want)
 	if names, wantNames := slices.Sorted(maps.Keys(files)), slices.Sorted(maps.Keys(wantFiles)); !slices.Equal(names, wantNames) {
 		t.Errorf("it contains %q, want %q", names, wantNames)
@@ -81,10 +80,51 @@ func owner(h *tar.Header) string {
 	return "another user"
 }
 
-// buildDockerfile builds the tree of the other tests, without a registry and
-// without permission to create namespaces.
-func buildDockerfile(t *testing.T) v1.Image {
+// TestModuleDockerfile builds the image of an Envoy with the module on an Envoy image
+// without files. The e2e tests run Envoy with the module.
+func TestModuleDockerfile(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the module needs a C compiler for amd64")
+	}
+	got := buildDockerfile(t, "deploy/envoy-module/Dockerfile", "--build-arg", "ENVOY_IMAGE=scratch")
+	const dir = "/usr/local/lib/keyward"
+	if env := configOf(t, got).Env; !slices.Contains(env, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+dir) {
+		t.Errorf("the environment is %q", env)
+	}
+	var found []string
+	for name, content := range contents(t, got) {
+		if len(content) == 0 {
+			continue // a directory
+		}
+		found = append(found, name)
+		module, err := elf.NewFile(bytes.NewReader(content))
+		fatal(t, err)
+		symbols, err := module.DynamicSymbols()
+		fatal(t, err)
+		if !slices.ContainsFunc(symbols, func(s elf.Symbol) bool {
+			return s.Name == "envoy_dynamic_module_on_program_init" && s.Section != elf.SHN_UNDEF
+		}) {
+			t.Errorf("%s is not a module of Envoy", name)
+		}
+		if libraries, err := module.ImportedLibraries(); err != nil || slices.ContainsFunc(libraries, func(l string) bool { return l != "libc.so.6" && l != "ld-linux-x86-64.so.2" }) {
+			t.Errorf("it needs %q (%v), which an Envoy image may lack", libraries, err)
+		}
+	}
+	if len(found) != 1 || !strings.HasPrefix(found[0], dir[1:]+"/libkeyward.so ") {
+		t.Errorf("the module adds %q", found)
+	}
+}
+
+// buildDockerfile builds a Dockerfile of the tree of the other tests, without a
+// registry and without permission to create namespaces.
+func buildDockerfile(t *testing.T, file string, args ...string) v1.Image {
 	t.Helper()
+	if _, err := exec.LookPath("buildah"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
 	dir := t.TempDir()
 	storage := []string{"--root", filepath.Join(dir, "storage"), "--runroot", filepath.Join(dir, "run"), "--storage-driver", "vfs"}
 	buildah := func(args ...string) {
@@ -94,13 +134,9 @@ func buildDockerfile(t *testing.T) v1.Image {
 	base := filepath.Join(dir, "base")
 	goBase(t, base)
 	buildah("bud", "--isolation", "chroot", "--tag", "localhost/go", base)
-	revision, err := exec.Command("git", "-C", built.tree, "rev-parse", "HEAD").Output()
-	fatal(t, err)
 	out := filepath.Join(dir, "oci")
-	buildah(slices.Concat([]string{"bud", "--isolation", "chroot", "--format", "oci", "--pull-never", "--tag", "oci:" + out}, mounts(t, dir),
-		[]string{"--build-arg", "GO_IMAGE=localhost/go", "--build-arg", "VERSION=v1.2.3-test", "--build-arg", "TARGETARCH=" + runtime.GOARCH,
-			"--build-arg", "REVISION=" + strings.TrimSpace(string(revision)), "--build-arg", "CREATED=" + committed.Format(time.RFC3339),
-			"--label", "org.opencontainers.image.source=https://example.com/keyward", built.tree})...)
+	buildah(slices.Concat([]string{"bud", "--isolation", "chroot", "--format", "oci", "--pull-never", "--tag", "oci:" + out, "--file", filepath.Join(built.tree, file)},
+		mounts(t, dir), []string{"--build-arg", "GO_IMAGE=localhost/go", "--build-arg", "VERSION=v1.2.3-test"}, args, []string{built.tree})...)
 	path, err := layout.FromPath(out)
 	fatal(t, err)
 	top, err := path.ImageIndex()
@@ -125,7 +161,7 @@ func goBase(t *testing.T, dir string) {
 	}
 	fatal(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(`FROM scratch
 COPY root/ /
-ENV PATH=/goroot/bin:/usr/bin GOMODCACHE=/modules GOCACHE=/compiled GOPROXY=off GOTOOLCHAIN=local HOME=/root
+ENV PATH=/goroot/bin:/usr/bin GOMODCACHE=/modules GOCACHE=/compiled GOPROXY=off GOTOOLCHAIN=local HOME=/root CC=gcc
 `), 0o644))
 }
 
