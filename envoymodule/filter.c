@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "_cgo_export.h"
 
@@ -32,7 +33,7 @@ const char *HOOK(program_init)(void) {
     void *address;
   } needed[] = {
 #define NEEDED(name) {#name, (void *)CALLBACK(name)}
-      NEEDED(log), NEEDED(is_validation_mode), NEEDED(http_filter_config_define_counter), NEEDED(http_filter_increment_counter),
+      NEEDED(log), NEEDED(is_validation_mode), NEEDED(get_concurrency), NEEDED(http_filter_config_define_counter), NEEDED(http_filter_increment_counter),
       NEEDED(get_most_specific_route_config), NEEDED(http_get_headers_size), NEEDED(http_get_headers),
       NEEDED(http_get_downstream_direct_remote_address), NEEDED(http_set_header), NEEDED(http_send_response),
       NEEDED(http_set_dynamic_metadata_string_batch)};
@@ -48,7 +49,7 @@ const char *HOOK(program_init)(void) {
 const void *HOOK(http_filter_config_new)(void *envoy, buffer name, buffer text) {
   (void)name;
   filter_config *config = calloc(1, sizeof *config);
-  if (config == NULL || !keyward_configure(config, text, CALLBACK(is_validation_mode)())) {
+  if (config == NULL || !keyward_configure(config, text, CALLBACK(get_concurrency)(), CALLBACK(is_validation_mode)())) {
     free(config);
     return NULL;
   }
@@ -86,6 +87,17 @@ void HOOK(http_filter_destroy)(const void *module) {
 }
 
 void envoy_log(int level, const char *text, size_t length) { CALLBACK(log)(level, (buffer){text, length}); }
+
+route_config *new_route(const char *name, size_t length) {
+  route_config *route = malloc(sizeof *route + length);
+  if (route != NULL) {
+    route->length = length;
+    memcpy(route->name, name, length);
+  }
+  return route;
+}
+
+char *resize(char *old, size_t size) { return realloc(old, size); }
 
 // changes_reader iterates over the changes of an answer.
 typedef struct {
@@ -229,6 +241,24 @@ static void fail(void *envoy) {
    TEXT("keyward_failed"));
 }
 
+// yield_interval is in milliseconds. After 10 ms without its scheduler, Go takes the
+// processor (its P) from the thread, and does so again and again: a call from C does
+// not run the scheduler. Each call then waits for a processor.
+enum { yield_interval = 4 };
+
+// must_yield reports whether the interval is over on this thread.
+static bool must_yield(void) {
+  static __thread int64_t last;
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  int64_t now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+  if (now - last < yield_interval) {
+    return false;
+  }
+  last = now;
+  return true;
+}
+
 // decide asks Go about the request.
 static int decide(const stream *s, void *envoy, check_call *call) {
   pair on_stack[headers_on_stack];
@@ -238,6 +268,7 @@ static int decide(const stream *s, void *envoy, check_call *call) {
   if (headers != NULL && CALLBACK(http_get_headers)(envoy, request_header, headers)) {
     call->headers = headers;
     call->header_count = header_count;
+    call->yield = must_yield();
     CALLBACK(http_get_downstream_direct_remote_address)(envoy, &call->peer);
     const route_config *route = CALLBACK(get_most_specific_route_config)(envoy);
     if (route != NULL) {

@@ -25,6 +25,7 @@ typedef struct {
   size_t header_count;
   buffer peer;
   buffer route;
+  bool yield; // Go's scheduler is to run
 
   uint32_t status; // of a denial
   // The changes, as extauthz.Answer has them, in memory of the thread. Go makes it
@@ -36,5 +37,11 @@ typedef struct {
 
 // envoy_log writes a line to Envoy's log.
 void envoy_log(int level, const char *text, size_t length);
+
+// new_route returns the configuration of a route, NULL without memory.
+route_config *new_route(const char *name, size_t length);
+
+// resize returns memory of the size, with what fits of the old content.
+char *resize(char *old, size_t size);
 
 #endif

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"keyward/config"
 	"keyward/server"
 )
 
@@ -72,7 +71,7 @@ func start(s settings) (*instance, error) {
 	i := &instance{settings: s, stopped: make(chan struct{})}
 	var err error
 	i.server, err = server.New(server.Options{
-		Load: func() (*config.Config, error) { return s.load() }, ConfigFile: s.file, Version: version,
+		Load: s.load, ConfigFile: s.file, Version: version,
 		LibraryLogs: true, TuneGC: true, DrainDelay: time.Nanosecond, // Envoy drains
 	})
 	if err != nil {

@@ -4,13 +4,14 @@
 // otherwise a panic would end Envoy.
 package main
 
-// #cgo CFLAGS: -std=c11 -O2 -Wall -Wextra -Werror
-// #include <stdlib.h>
+// #cgo CFLAGS: -std=gnu11 -O2 -Wall -Wextra -Werror
 // #include "filter.h"
 import "C"
 
 import (
 	"fmt"
+	"os"
+	"runtime"
 	"runtime/cgo"
 	"unsafe"
 
@@ -32,7 +33,7 @@ type filter struct {
 // the configuration is good; the reason that it is not is in Envoy's log.
 //
 //export keyward_configure
-func keyward_configure(config *C.filter_config, text C.buffer, validating C.bool) (ok C.bool) {
+func keyward_configure(config *C.filter_config, text C.buffer, workers C.uint32_t, validating C.bool) (ok C.bool) {
 	defer recovered("configure")
 	injectFault("configure")
 	settings, err := parseSettings(copied(text))
@@ -42,6 +43,7 @@ func keyward_configure(config *C.filter_config, text C.buffer, validating C.bool
 	}
 	var f filter
 	if err == nil {
+		reserveProcs(int(workers))
 		f.instance, err = instances.open(settings)
 	}
 	if !logged(err) {
@@ -51,6 +53,14 @@ func keyward_configure(config *C.filter_config, text C.buffer, validating C.bool
 	config.deny = C.bool(settings.deny)
 	config.instance = C.uintptr_t(cgo.NewHandle(&f))
 	return true
+}
+
+// reserveProcs gives the Go code a processor for each of Envoy's workers, which keeps
+// it while it is outside of Go, and two for what runs in the background.
+func reserveProcs(workers int) {
+	if wanted := workers + 2; os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < wanted {
+		runtime.GOMAXPROCS(wanted)
+	}
 }
 
 // keyward_close ends what keyward_configure started, once no other filter uses it.
@@ -79,10 +89,7 @@ func keyward_route(text C.buffer) (route *C.route_config) {
 	if !logged(err) {
 		return nil
 	}
-	route = (*C.route_config)(C.malloc(C.size_t(unsafe.Sizeof(C.route_config{})) + C.size_t(len(name))))
-	route.length = C.size_t(len(name))
-	copy(unsafe.Slice((*byte)(unsafe.Add(unsafe.Pointer(route), unsafe.Sizeof(C.route_config{}))), len(name)), name)
-	return route
+	return C.new_route((*C.char)(unsafe.Pointer(unsafe.StringData(name))), C.size_t(len(name)))
 }
 
 // keyward_check decides a request. After a panic it is undecided.
@@ -91,6 +98,9 @@ func keyward_route(text C.buffer) (route *C.route_config) {
 func keyward_check(handle C.uintptr_t, call *C.check_call) (verdict C.int) {
 	defer recovered("check")
 	injectFault("check")
+	if call.yield {
+		runtime.Gosched()
+	}
 	f := cgo.Handle(handle).Value().(*filter)
 	r := f.module.Request()
 	headers := unsafe.Slice(call.headers, call.header_count)
@@ -115,8 +125,12 @@ func keyward_check(handle C.uintptr_t, call *C.check_call) (verdict C.int) {
 	answer := f.module.Check(r, unsafe.Slice((*byte)(unsafe.Pointer(call.changes)), call.capacity))
 	call.status, call.length = C.uint32_t(answer.Status), C.size_t(len(answer.Changes))
 	if len(answer.Changes) > int(call.capacity) { // then they are in Go's memory
-		call.capacity = C.size_t(2 * len(answer.Changes))
-		call.changes = (*C.char)(C.realloc(unsafe.Pointer(call.changes), call.capacity))
+		capacity := C.size_t(2 * len(answer.Changes))
+		larger := C.resize(call.changes, capacity)
+		if larger == nil {
+			return C.int(extauthz.VerdictUndecided)
+		}
+		call.changes, call.capacity = larger, capacity
 		copy(unsafe.Slice((*byte)(unsafe.Pointer(call.changes)), call.capacity), answer.Changes)
 	}
 	return C.int(answer.Verdict)
