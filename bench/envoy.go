@@ -13,7 +13,6 @@ import (
 	"keyward/bench/credential"
 	"keyward/bench/loadgen"
 	"keyward/bench/process"
-	"keyward/bench/report"
 	"keyward/e2e/testbin"
 
 	"golang.org/x/net/http2/hpack"
@@ -153,7 +152,7 @@ func (e *proxyUnderTest) start(binary, modules, dir string) error {
 	}
 	cmd := process.Command(2, "taskset", "-c", "1", binary, "-c", yaml, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "error")
 	cmd.Stderr = os.Stderr
-	cmd.Env = append(cmd.Env, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+modules)
+	cmd.Env = append(os.Environ(), "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+modules) // GOMAXPROCS is the module's to choose
 	var err error
 	if e.child, err = process.StartCommand(cmd, socket); err != nil {
 		return fmt.Errorf("%s: %w", e.name, err)
