@@ -55,7 +55,7 @@ func TestRequireHTTPSBehindBalancer(t *testing.T) {
 		s.wantStatus("https", over, s.get("/any", bearer(key), "X-Forwarded-Proto: https"))
 		s.get("/any", "X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.99, 203.0.113.9")
 		eventually.Succeeds(t, func() error {
-			if proxy != "haproxy" && proxy != "traefik" && !strings.Contains(s.Keyward.Log(), `"client":"203.0.113.9"`) {
+			if proxy != "haproxy" && proxy != "traefik" && !strings.Contains(s.decisionLog(), `"client":"203.0.113.9"`) {
 				return errors.New("Keyward did not see the client's address")
 			}
 			return nil

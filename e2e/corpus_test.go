@@ -18,7 +18,9 @@ import (
 // testdata/differences.txt lists the verdicts that a proxy changes, because it
 // refuses or rewrites a request before it asks, with the reasons. The rest of
 // the corpus are the transcripts (examples_test.go), which use the same table.
-func TestCorpus(t *testing.T) { throughProxies(t, vectorsThrough, overHTTP...) }
+func TestCorpus(t *testing.T) {
+	throughProxies(t, vectorsThrough, append(overHTTP, "envoy-module-alone")...)
+}
 
 func vectorsThrough(t *testing.T, proxy string) {
 	c := &corpus{t: t, known: readDifferences(t), keys: map[string]string{}}

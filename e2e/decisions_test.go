@@ -122,7 +122,7 @@ func denialTellsTheClientWhatItNeeds(t *testing.T, proxy string) {
 		if id == "" || problem.DecisionID != id {
 			t.Errorf("%s: decision %q in the header, %q in the body", c.target, id, problem.DecisionID)
 		}
-		if !strings.Contains(fullLog(s.Keyward), id) {
+		if !strings.Contains(s.decisionLog(), id) {
 			t.Errorf("%s: decision %s is not in Keyward's log", c.target, id)
 		}
 	}

@@ -64,7 +64,7 @@ func TestAccessLog(t *testing.T) {
 func TestBothLogsNameARequestAlike(t *testing.T) {
 	s := startSystem(t, options{config: routesConfig})
 	id := s.get("/denied").header.Get("X-Request-Id")
-	if id == "" || !strings.Contains(fullLog(s.Keyward), `"request_id":"`+id+`"`) {
+	if id == "" || !strings.Contains(s.decisionLog(), `"request_id":"`+id+`"`) {
 		t.Errorf("the client has the request id %q, Keyward's log does not", id)
 	}
 }

@@ -160,7 +160,7 @@ func (c *terminal) node(script, expression string, result any) {
 // TestGenericAPIWithAnotherServer runs the example with the lines that accept the tokens of
 // another authorization server too, and then without that server.
 func TestGenericAPIWithAnotherServer(t *testing.T) {
-	throughProxies(t, runGenericAPIWithAnotherServer, overHTTP...)
+	throughProxies(t, runGenericAPIWithAnotherServer, append(overHTTP, "envoy-module-alone")...)
 }
 
 func runGenericAPIWithAnotherServer(t *testing.T, proxy string) {

@@ -29,7 +29,7 @@ func (e exampleFile) start(t *testing.T) (_ *terminal, printed []string) {
 	t.Helper()
 	need(t, "curl")
 	file := e.name + ".yaml"
-	c := &terminal{hosts: e.hosts, keys: map[string]string{}, variables: map[string]string{}, mediaType: e.mediaType}
+	c := &terminal{hosts: e.hosts, keys: map[string]string{}, variables: map[string]string{}, verified: map[string]bool{}, mediaType: e.mediaType}
 	opts := options{example: file, proxy: e.proxy, keyward: e.keyward}
 	if e.tls != "" {
 		certs := t.TempDir()
@@ -113,9 +113,10 @@ func speakTLS(p *pair) func(*testing.T, *stack.EnvoyConfig) {
 // endpoints those of its login.
 func TestHalo(t *testing.T) { throughEvery(t, runHalo) }
 
-// throughEvery runs a test with every proxy, Envoy and nginx with the issuer's endpoints.
+// throughEvery runs a test with every proxy, Envoy and nginx with the issuer's endpoints, and
+// with the module.
 func throughEvery(t *testing.T, test func(t *testing.T, proxy string)) {
-	for _, proxy := range slices.Concat(issuerProxies, overHTTP) {
+	for _, proxy := range slices.Concat(issuerProxies, inEnvoy, overHTTP) {
 		t.Run(proxy, func(t *testing.T) { test(t, proxy) })
 	}
 }
@@ -153,7 +154,9 @@ func expiredClaims() map[string]any {
 }
 
 // TestHalfred runs the commands of Halfred's page.
-func TestHalfred(t *testing.T) { throughProxies(t, runHalfred, overHTTP...) }
+func TestHalfred(t *testing.T) {
+	throughProxies(t, runHalfred, append(overHTTP, "envoy-module-alone")...)
+}
 
 func runHalfred(t *testing.T, proxy string) {
 	c, printed := exampleFile{
@@ -166,6 +169,9 @@ func runHalfred(t *testing.T, proxy string) {
 		"WITHOUT_PREFIX": strings.TrimPrefix(key, "halfred_"), "MISTYPED": misconfigured(key),
 	}
 	c.run(t, "halfred")
+	if c.moduleAdmin != 0 {
+		c.Proxy.Stop() // it has the uses that were checked within it
+	}
 	c.Keyward.Stop()
 	c.variables["NEW_HINT"] = c.variables["NEW"][len("halfred_") : len("halfred_")+4]
 	c.run(t, "halfred-usage")
@@ -173,7 +179,7 @@ func runHalfred(t *testing.T, proxy string) {
 }
 
 // TestHaplo runs the command of Haplo's page.
-func TestHaplo(t *testing.T) { throughProxies(t, runHaplo, overHTTP...) }
+func TestHaplo(t *testing.T) { throughProxies(t, runHaplo, append(overHTTP, "envoy-module-alone")...) }
 
 func runHaplo(t *testing.T, proxy string) {
 	c, printed := exampleFile{

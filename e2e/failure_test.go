@@ -12,7 +12,7 @@ import (
 
 // TestDeadKeyward: without Keyward every request is denied, and requests are
 // allowed again once it is back.
-func TestDeadKeyward(t *testing.T) { throughProxies(t, deadKeyward) }
+func TestDeadKeyward(t *testing.T) { throughAsking(t, deadKeyward) }
 
 func deadKeyward(t *testing.T, proxy string) {
 	s := newSystem(t, options{proxy: proxy, config: routesConfig})
@@ -30,7 +30,7 @@ func deadKeyward(t *testing.T, proxy string) {
 }
 
 // TestFrozenKeyward: a Keyward that accepts connections and never replies.
-func TestFrozenKeyward(t *testing.T) { throughProxies(t, frozenKeyward) }
+func TestFrozenKeyward(t *testing.T) { throughAsking(t, frozenKeyward) }
 
 func frozenKeyward(t *testing.T, proxy string) {
 	s := newSystem(t, options{proxy: proxy, config: routesConfig, shippedTimeout: true})

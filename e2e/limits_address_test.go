@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -57,17 +58,17 @@ log: {decisions: all}
 		if a := s.get("/any", bearer(key), "X-Forwarded-For: 203.0.113.1, 198.51.100.99:1"); a.status != 200 {
 			t.Errorf("%s: another client: %d", kind, a.status)
 		}
-		if text := fullLog(s.Keyward); !strings.Contains(text, `"client":"`+client.called+`"`) {
+		if text := s.decisionLog(); !strings.Contains(text, `"client":"`+client.called+`"`) {
 			t.Errorf("%s: the log does not name %s", kind, client.called)
 		}
 	}
-	for line := range strings.Lines(fullLog(s.Keyward)) {
+	for line := range strings.Lines(s.decisionLog()) {
 		var said struct{ Client string }
 		if json.Unmarshal([]byte(line), &said) == nil && said.Client != "" && netip.MustParseAddr(said.Client).String() != said.Client {
 			t.Errorf("not a canonical address: %s", line)
 		}
 	}
-	if status, text := adminAt(t, http.MethodGet, s.Ports().Admin, "/usage/"+s.idOf(key)); status != 200 || !strings.Contains(text, `"last_address":"198.51.100.99"`) {
+	if status, text := adminAt(t, http.MethodGet, cmp.Or(s.moduleAdmin, s.Ports().Admin), "/usage/"+s.idOf(key)); status != 200 || !strings.Contains(text, `"last_address":"198.51.100.99"`) {
 		t.Errorf("usage: %d %s", status, text)
 	}
 	for range 6 {

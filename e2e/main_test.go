@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"keyward/apikey"
@@ -22,8 +23,9 @@ var programs struct {
 	envoy, caddy, traefik string
 	haproxy, nginx, redis string
 	prometheus            stack.Prometheus
-	schemathesis          string           // the directory of its packages
-	missing               map[string]error // why a program is not available, by its name
+	module                func() (string, error) // builds Envoy's module once, and returns its path
+	schemathesis          string                 // the directory of its packages
+	missing               map[string]error       // why a program is not available, by its name
 }
 
 // postgresServer has the databases of the tests.
@@ -82,6 +84,7 @@ func prepareAndRun(m *testing.M) (code int, err error) {
 	if programs.keyward, err = stack.Build(programs.root, dir); err != nil {
 		return 0, err
 	}
+	programs.module = sync.OnceValues(func() (string, error) { return stack.BuildModule(programs.root, dir) })
 	if err := findPrograms(); err != nil && os.Getenv("CI") == "true" {
 		return 0, err
 	}
@@ -107,6 +110,7 @@ func findPrograms() error {
 		"Redis":      func() (err error) { programs.redis, err = stack.RedisBinary(); return err },
 		"Prometheus": func() (err error) { programs.prometheus, err = stack.FindPrometheus(cache); return err },
 		"curl":       func() error { _, err := exec.LookPath("curl"); return err },
+		"gcc":        func() error { _, err := exec.LookPath("gcc"); return err }, // as cgo has it
 	} {
 		if err := find(); err != nil {
 			programs.missing[name] = err

@@ -27,17 +27,25 @@ var proxies = map[string]proxy{
 	"envoy-issuer": {"Envoy", envoyFile("deploy", "envoy-issuer", "envoy.yaml"), envoyTLS},
 	"nginx-issuer": {"nginx", nginxProxy("nginx-issuer.conf"), nginxTLS},
 	"envoy-http":   {"Envoy", envoyHTTPProxy, envoyTLS},
-	"haproxy":      {"HAProxy", haproxyProxy, haproxyTLS},
-	"caddy":        {"Caddy", caddyProxy, caddyTLS},
-	"traefik":      {"Traefik", traefikProxy, traefikTLS},
+	// Those that check within Envoy (module_proxies_test.go).
+	"envoy-module":       {"Envoy", envoyModule, envoyTLS},
+	"envoy-module-alone": {"Envoy", envoyModuleAlone, envoyTLS},
+	"haproxy":            {"HAProxy", haproxyProxy, haproxyTLS},
+	"caddy":              {"Caddy", caddyProxy, caddyTLS},
+	"traefik":            {"Traefik", traefikProxy, traefikTLS},
 }
 
 // overHTTP are the proxies, besides nginx, that ask over HTTP.
 var overHTTP = []string{"envoy-http", "haproxy", "caddy", "traefik"}
 
-// throughProxies runs a test with Envoy, with each proxy that forwards denials
-// unchanged, and with those named.
+// throughProxies runs a test with Envoy, also with the module and the Keyward beside it,
+// with each other proxy that forwards denials unchanged, and with those named.
 func throughProxies(t *testing.T, test func(t *testing.T, proxy string), more ...string) {
+	throughAsking(t, test, append([]string{"envoy-module"}, more...)...)
+}
+
+// throughAsking is throughProxies with proxies alone that ask about every request.
+func throughAsking(t *testing.T, test func(t *testing.T, proxy string), more ...string) {
 	t.Run("Envoy", func(t *testing.T) { test(t, "") })
 	for _, name := range append([]string{"nginx"}, more...) {
 		t.Run(name, func(t *testing.T) { test(t, name) })
@@ -85,7 +93,11 @@ func (s *system) loadEnvoyConfig(file string) *stack.EnvoyConfig {
 	s.t.Helper()
 	path := filepath.Join(programs.root, file)
 	if len(s.opts.diffs) > 0 {
-		path = writeFile(s.t, s.t.TempDir(), "envoy.yaml", s.changed(file, readText(s.t, path)))
+		page := file
+		if file == moduleFile {
+			page = "envoy.yaml" // what pages change there is the same here
+		}
+		path = writeFile(s.t, s.t.TempDir(), "envoy.yaml", s.changed(page, readText(s.t, path)))
 	}
 	config, err := stack.LoadEnvoyConfig(path)
 	if err != nil {

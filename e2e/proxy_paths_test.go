@@ -29,6 +29,7 @@ var realPaths = []string{
 // refusedEscapes are those that a proxy refuses as shipped.
 var refusedEscapes = map[string][]string{
 	"": {"%2F", "%5C"}, "envoy-issuer": {"%2F", "%5C"}, "envoy-http": {"%2F", "%5C"},
+	"envoy-module": {"%2F", "%5C"}, "envoy-module-alone": {"%2F", "%5C"},
 	"traefik": {"%2F", "%5C", "%3B", "%25", "%3F", "%23"},
 }
 
@@ -99,7 +100,7 @@ func (s *system) realPaths(key string, refused []string) {
 func (s *system) judgedArrived() {
 	s.t.Helper()
 	var judged, passed []string
-	for line := range strings.Lines(fullLog(s.Keyward)) {
+	for line := range strings.Lines(s.decisionLog()) {
 		var decision struct{ Decision, Path string }
 		if json.Unmarshal([]byte(line), &decision) == nil && decision.Decision == "allow" {
 			judged = append(judged, decision.Path)

@@ -24,7 +24,9 @@ func TestCredentialGivenTwice(t *testing.T) {
 		s := newSystem(t, options{proxy: proxy, config: routesConfig})
 		key := s.key("--name", "k")
 		s.start()
-		want, special := map[string]int{"": 200, "envoy-http": 200, "envoy-issuer": 200, "nginx": 400, "nginx-plain": 400, "nginx-issuer": 400}[proxy]
+		want, special := map[string]int{
+			"": 200, "envoy-http": 200, "envoy-issuer": 200, "envoy-module": 200, "envoy-module-alone": 200, "nginx": 400, "nginx-plain": 400, "nginx-issuer": 400,
+		}[proxy]
 		if !special {
 			want = 401
 		}

@@ -109,7 +109,7 @@ curl https://api.example.com/v1/messages -H "x-api-key: $KEY" -H "x-goog-api-key
 curl https://api.example.com/v1/messages -H "x-api-key: $KEY" -H 'X-Auth-Project: trial' # 200, X-Auth-Project: support
 curl https://api.example.com/v2/models -H "Authorization: Bearer $KEY" # 403 route_denied
 `)
-	if proxy == "" || proxy == "nginx" {
+	if slices.Contains([]string{"", "nginx", "envoy-module"}, proxy) {
 		r.getsProviderKeys()
 	}
 	r.keepsSecrets(t)

@@ -36,7 +36,7 @@ func TestRecipeLLMWebsocket(t *testing.T) {
 			return []string{"Sec-WebSocket-Protocol: realtime, openai-insecure-api-key." + key + ", openai-beta.realtime-v1"}
 		}
 		want := map[string][]string{"sec-websocket-protocol": {"realtime", "openai-beta.realtime-v1"}, "x-auth-method": {"api_key"}}
-		if proxy == "" || proxy == "nginx" {
+		if slices.Contains([]string{"", "nginx", "envoy-module"}, proxy) {
 			want["authorization"] = []string{"Bearer OPENAI_API_KEY"}
 		}
 		w.opens("/v1/realtime?model=gpt-4o-realtime-preview", "/v1/realtime?model=gpt-4o-realtime-preview", offered(key), want)

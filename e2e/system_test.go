@@ -23,6 +23,9 @@ type system struct {
 	t    *testing.T
 	dir  string
 	opts options
+	// moduleAdmin is the port of the listener for metrics of Envoy's module; 0
+	// without it.
+	moduleAdmin int
 
 	mu       sync.Mutex
 	received []stack.Received
@@ -211,6 +214,16 @@ func tail(text string) string {
 		return text
 	}
 	return "…" + text[len(text)-enough:]
+}
+
+// decisionLog returns the log of Keyward, and of Envoy if the module is there, whose log is
+// Envoy's.
+func (s *system) decisionLog() string {
+	log := fullLog(s.Keyward)
+	if s.moduleAdmin != 0 {
+		log += s.Proxy.Log()
+	}
+	return log
 }
 
 // fullLog returns Keyward's log including the last lines, which it buffers for

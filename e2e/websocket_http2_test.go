@@ -111,6 +111,7 @@ func (c *extendedConnect) Read(into []byte) (int, error) {
 // so without a change.
 var http2Edges = map[string]func(*testing.T, *options) (clients, http2Clients int){
 	"": unchanged, "envoy-http": unchanged, "envoy-issuer": unchanged, "traefik": unchanged,
+	"envoy-module": unchanged, "envoy-module-alone": unchanged,
 	"nginx": nginxForHTTP2, "nginx-plain": nginxForHTTP2, "nginx-issuer": nginxForHTTP2,
 	"haproxy": haproxyForHTTP2,
 	"caddy":   replaceText(caddyHTTP2...),

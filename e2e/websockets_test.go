@@ -67,10 +67,20 @@ func (s *websocketSystem) opensWebsocket(target string, lines []string, refused 
 	}
 }
 
-// decisions returns how many decisions Keyward has made.
+// decisions returns how many decisions Keyward has made, within Envoy too.
 func (s *system) decisions() (n float64) {
 	s.t.Helper()
-	for line := range strings.Lines(string(metricsAt(s.t, s.Ports().Admin))) {
+	n = s.decisionsAt(s.Ports().Admin)
+	if s.moduleAdmin != 0 {
+		n += s.decisionsAt(s.moduleAdmin)
+	}
+	return n
+}
+
+// decisionsAt returns how many the process has made that has the admin listener.
+func (s *system) decisionsAt(port int) (n float64) {
+	s.t.Helper()
+	for line := range strings.Lines(string(metricsAt(s.t, port))) {
 		if strings.HasPrefix(line, "keyward_decisions_total{") {
 			_, value, _ := strings.Cut(line, "} ")
 			count, err := strconv.ParseFloat(strings.TrimSpace(value), 64)

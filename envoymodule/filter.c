@@ -233,9 +233,12 @@ static bool deny_request(void *envoy, const check_call *call, metadata_fields *m
 
 // fail denies a request for which there is no answer, or an invalid one.
 static void fail(void *envoy) {
-  pair headers[] = {{TEXT("cache-control"), TEXT("no-store")}, {TEXT("content-type"), TEXT("application/problem+json")}};
+  // Without grpc-status, gRPC clients would get 0, which is OK. 14 is UNAVAILABLE.
+  pair headers[] = {{TEXT("cache-control"), TEXT("no-store")},
+                    {TEXT("content-type"), TEXT("application/problem+json")},
+                    {TEXT("grpc-status"), TEXT("14")}};
   CALLBACK(http_send_response)
-  (envoy, 503, headers, 2,
+  (envoy, 503, headers, sizeof headers / sizeof *headers,
    TEXT("{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"
         "\"detail\":\"The request could not be authenticated at this time\",\"reason\":\"internal\"}\n"),
    TEXT("keyward_failed"));

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -182,7 +183,7 @@ func (m *Module) answer(handler *Handler, r *authz.Request, d *authz.Decision, d
 		if !decided {
 			d = handler.Checker.DenyUndecided(r, d)
 		}
-		answer.Status = w.denial(handler.Renderer.Denial(r, d))
+		answer.Status = w.denial(r, handler.Renderer.Denial(r, d))
 	}
 	w.metadata(answer.Verdict, d)
 	if answer.Changes = w.bytes; !w.valid {
@@ -245,12 +246,32 @@ func (w *changes) allow(n *Renderer, r *authz.Request, d *authz.Decision) {
 	}
 }
 
-func (w *changes) denial(denial Denial) (status int) {
+func (w *changes) denial(r *authz.Request, denial Denial) (status int) {
 	for i := range denial.Headers {
 		w.header(ChangeSet, denial.Headers[i].Name, denial.Headers[i].Value)
 	}
+	rest, grpc := afterGRPC(r)
+	grpc = grpc && (rest == "" || rest[0] == '+')            // to Envoy
+	if grpc && denial.Status != http.StatusTooManyRequests { // which has it
+		w.add(ChangeSet, "grpc-status", grpcStatus(denial.Status))
+	}
 	w.add(ChangeBody, "", string(denial.Body))
 	return denial.Status
+}
+
+// grpcStatus returns the status that Envoy gives a gRPC client for an HTTP status. A
+// module must set it: without it, Envoy's local reply says 0, which is OK.
+func grpcStatus(status int) string {
+	switch status {
+	case http.StatusBadRequest:
+		return "13" // INTERNAL
+	case http.StatusUnauthorized:
+		return "16" // UNAUTHENTICATED
+	case http.StatusForbidden:
+		return "7" // PERMISSION_DENIED
+	default:
+		return "14" // UNAVAILABLE
+	}
 }
 
 func (w *changes) metadata(verdict Verdict, d *authz.Decision) {

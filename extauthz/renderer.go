@@ -122,13 +122,18 @@ func (n *Renderer) body(r *authz.Request, d *authz.Decision) (mediaType string, 
 // isGRPC reports whether the client speaks gRPC. It then needs a gRPC status,
 // which Envoy derives from the HTTP status, with the body as the message.
 func isGRPC(r *authz.Request) bool {
+	rest, ok := afterGRPC(r)
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == '-')
+}
+
+// afterGRPC returns what follows application/grpc in the content type.
+func afterGRPC(r *authz.Request) (rest string, ok bool) {
 	for i := range r.Headers {
 		if h := &r.Headers[i]; h.Name == "content-type" {
-			rest, ok := strings.CutPrefix(h.Value, "application/grpc")
-			return ok && (rest == "" || rest[0] == '+' || rest[0] == ';' || rest[0] == '-')
+			return strings.CutPrefix(h.Value, "application/grpc")
 		}
 	}
-	return false
+	return "", false
 }
 
 func (denial Denial) forGRPC(d *authz.Decision) Denial {

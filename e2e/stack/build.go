@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 )
 
 // Main builds the program, stores its path in keyward, runs the tests of a package, and ends the
@@ -38,10 +39,26 @@ func buildAndRun(m interface{ Run() int }, keyward *string) (code int, err error
 // root is the repository's directory.
 func Build(root, dir string) (string, error) {
 	binary := filepath.Join(dir, "keyward")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/keyward")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	return binary, build(root, "CGO_ENABLED=0", "-o", binary, "./cmd/keyward")
+}
+
+// ModulePath is the variable that has the directory of Envoy's modules.
+const ModulePath = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH"
+
+// BuildModule builds Envoy's module as `make module` does, except for the profile, into the
+// directory, and returns its path. It takes a C compiler, and minutes if little is in Go's
+// cache. CGO_CFLAGS applies.
+func BuildModule(root, dir string, tags ...string) (string, error) {
+	library := filepath.Join(dir, "libkeyward.so")
+	return library, build(filepath.Join(root, "envoymodule"), "CGO_ENABLED=1",
+		"-buildmode=c-shared", "-tags="+strings.Join(tags, ","), "-o", library, ".")
+}
+
+func build(dir, cgo string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"build", "-trimpath"}, args...)...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), cgo)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building keyward: %w\n%s", err, out)
+		return fmt.Errorf("building in %s: %w\n%s", dir, err, out)
 	}
-	return binary, nil
+	return nil
 }

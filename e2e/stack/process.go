@@ -28,6 +28,11 @@ const stopGrace = 10 * time.Second
 // startProcess runs a command in the directory, with its output appended to
 // NAME.log there.
 func startProcess(name, dir string, argv ...string) (*Process, error) {
+	return startWith(nil, name, dir, argv...)
+}
+
+// startWith is startProcess with variables in addition to this process's.
+func startWith(env []string, name, dir string, argv ...string) (*Process, error) {
 	p := &Process{name: name, log: filepath.Join(dir, name+".log"), exited: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -36,6 +41,7 @@ func startProcess(name, dir string, argv ...string) (*Process, error) {
 	defer out.Close()
 	p.cmd = exec.Command(argv[0], argv[1:]...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, out, out
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.SysProcAttr = childAttributes()
 	started := make(chan error)
 	go func() {

@@ -23,6 +23,7 @@ type Proxy interface {
 type Envoy struct {
 	Binary string
 	Config *EnvoyConfig
+	Env    []string // as in os/exec, in addition to this process's
 }
 
 // Start implements Proxy.
@@ -34,7 +35,7 @@ func (e Envoy) Start(dir string, ports Ports) (*Process, error) {
 	}
 	// Hot restart shares memory between Envoys of a machine, so that a second
 	// stack could not start.
-	return startProcess("envoy", dir, e.Binary, "-c", file, "--disable-hot-restart", "--concurrency", "2")
+	return startWith(e.Env, "envoy", dir, e.Binary, "-c", file, "--disable-hot-restart", "--concurrency", "2")
 }
 
 // Ready implements Proxy.

@@ -1,0 +1,142 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"keyward/e2e/stack"
+)
+
+// moduleFile is the shipped configuration of an Envoy with the module.
+var moduleFile = filepath.Join("deploy", "envoy-module", "envoy.yaml")
+
+// inEnvoy are the proxies that check within Envoy: with the Keyward beside it for the
+// rest, and alone.
+var inEnvoy = []string{"envoy-module", "envoy-module-alone"}
+
+// moduleEnvoy is an Envoy with the module.
+type moduleEnvoy struct {
+	stack.Envoy
+	admin int // port of the module's metrics
+}
+
+// Ready implements stack.Proxy. The module loads its keys while Envoy starts.
+func (e moduleEnvoy) Ready(ctx context.Context, ports stack.Ports) bool {
+	if !e.Envoy.Ready(ctx, ports) {
+		return false
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+stack.Address(e.admin)+"/readyz", nil)
+	if err != nil {
+		return false
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return false
+	}
+	response.Body.Close()
+	return response.StatusCode == http.StatusOK
+}
+
+// envoyModule returns Envoy with the shipped configuration for the module: what it
+// leaves undecided, the Keyward beside it is asked about.
+func envoyModule(s *system) stack.Proxy {
+	s.t.Helper()
+	return s.moduleEnvoy(s.envoyConfigOf(moduleFile))
+}
+
+// envoyModuleAlone is the same without ext_authz: what the module leaves undecided is
+// denied.
+func envoyModuleAlone(s *system) stack.Proxy {
+	s.t.Helper()
+	config := s.envoyConfigOf(moduleFile)
+	delete(moduleSettings(config), "undecided") // deny is the default
+	manager := connectionManager(config)
+	manager["http_filters"] = slices.DeleteFunc(manager["http_filters"].([]any), func(f any) bool {
+		return f.(object)["name"] == "envoy.filters.http.ext_authz"
+	})
+	return s.moduleEnvoy(config)
+}
+
+func (s *system) moduleEnvoy(config *stack.EnvoyConfig) stack.Proxy {
+	s.t.Helper()
+	settings := moduleSettings(config)
+	settings["config"] = s.moduleKeyward()
+	s.moduleAdmin = freePort(s.t)
+	settings["admin"] = stack.Address(s.moduleAdmin)
+	library := moduleLibrary(s.t)
+	return moduleEnvoy{stack.Envoy{
+		Binary: programs.envoy, Config: config, Env: []string{stack.ModulePath + "=" + filepath.Dir(library)},
+	}, s.moduleAdmin}
+}
+
+// moduleLibrary returns the path of the module. The first test that needs it builds it.
+func moduleLibrary(t *testing.T) string {
+	t.Helper()
+	need(t, "gcc")
+	library, err := programs.module()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return library
+}
+
+func connectionManager(c *stack.EnvoyConfig) object {
+	return c.Find("envoy.filters.network.http_connection_manager")["typed_config"].(object)
+}
+
+// moduleFilter returns the module's filter. A cluster has the same name.
+func moduleFilter(c *stack.EnvoyConfig) object {
+	all := connectionManager(c)["http_filters"].([]any)
+	at := slices.IndexFunc(all, func(f any) bool { return f.(object)["name"] == "keyward" })
+	return all[at].(object)["typed_config"].(object)
+}
+
+// moduleSettings returns the module's filter_config.
+func moduleSettings(c *stack.EnvoyConfig) object {
+	return moduleFilter(c)["filter_config"].(object)["value"].(object)
+}
+
+// moduleKeyward returns the path of the module's keyward.yaml: the file of the Keyward
+// beside it, or a copy without the issuer, since the keys that sign tokens do not
+// belong into Envoy.
+func (s *system) moduleKeyward() string {
+	s.t.Helper()
+	file := filepath.Join(s.dir, "keyward.yaml")
+	if s.opts.example != "" {
+		file = filepath.Join(s.dir, s.opts.example)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var all object
+	if err := yaml.Unmarshal(text, &all); err != nil {
+		s.t.Fatal(err)
+	}
+	issuer, issues := all["issuer"].(object)
+	if !issues {
+		return file
+	}
+	delete(all, "issuer")
+	listen := all["listen"].(object)
+	entry := object{"issuer": issuer["url"], "keyward": true, "jwks_url": "http://" + listen["issuer"].(string) + "/.well-known/jwks.json"}
+	audience, found := issuer["audience"]
+	if !found {
+		audience = issuer["url"]
+	}
+	entry["audiences"] = []any{audience}
+	delete(listen, "issuer")
+	delete(listen, "console")
+	jwt, _ := all["jwt"].([]any)
+	all["jwt"] = append(jwt, entry)
+	if text, err = yaml.Marshal(all); err != nil {
+		s.t.Fatal(err)
+	}
+	return writeFile(s.t, s.dir, "module.yaml", string(text))
+}
