@@ -36,7 +36,7 @@ image:
 	@cd deploy/image && go run . -version '$(VERSION)' -name '$(IMAGE)' -url '$(SOURCE_URL)' -out '$(CURDIR)/bin/image'
 
 # exec makes a signal to make reach the program that must stop the others.
-run: build
+run: build $(filter module,$(PROXY))
 	@go build -o .cache/demo ./e2e/demo
 	@exec .cache/demo
 

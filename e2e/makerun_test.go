@@ -28,7 +28,7 @@ var (
 // TestMakeRun pastes each line that `make run` prints into a shell, and then
 // kills make, which must leave no process running.
 func TestMakeRun(t *testing.T) {
-	for name, proxy := range map[string]string{"": "", "PROXY=envoy": "", "PROXY=nginx": "nginx"} {
+	for name, proxy := range map[string]string{"": "", "PROXY=envoy": "", "PROXY=module": "envoy-module", "PROXY=nginx": "nginx"} {
 		t.Run(name, func(t *testing.T) {
 			need(t, proxies[proxy].program)
 			makeRun(t, strings.Fields("run "+name)...)

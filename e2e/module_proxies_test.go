@@ -55,7 +55,7 @@ func envoyModule(s *system) stack.Proxy {
 func envoyModuleAlone(s *system) stack.Proxy {
 	s.t.Helper()
 	config := s.envoyConfigOf(moduleFile)
-	delete(moduleSettings(config), "undecided") // deny is the default
+	delete(config.ModuleSettings(), "undecided") // deny is the default
 	manager := connectionManager(config)
 	manager["http_filters"] = slices.DeleteFunc(manager["http_filters"].([]any), func(f any) bool {
 		return f.(object)["name"] == "envoy.filters.http.ext_authz"
@@ -65,7 +65,7 @@ func envoyModuleAlone(s *system) stack.Proxy {
 
 func (s *system) moduleEnvoy(config *stack.EnvoyConfig) stack.Proxy {
 	s.t.Helper()
-	settings := moduleSettings(config)
+	settings := config.ModuleSettings()
 	settings["config"] = s.moduleKeyward()
 	s.moduleAdmin = freePort(s.t)
 	settings["admin"] = stack.Address(s.moduleAdmin)
@@ -88,18 +88,6 @@ func moduleLibrary(t *testing.T) string {
 
 func connectionManager(c *stack.EnvoyConfig) object {
 	return c.Find("envoy.filters.network.http_connection_manager")["typed_config"].(object)
-}
-
-// moduleFilter returns the module's filter. A cluster has the same name.
-func moduleFilter(c *stack.EnvoyConfig) object {
-	all := connectionManager(c)["http_filters"].([]any)
-	at := slices.IndexFunc(all, func(f any) bool { return f.(object)["name"] == "keyward" })
-	return all[at].(object)["typed_config"].(object)
-}
-
-// moduleSettings returns the module's filter_config.
-func moduleSettings(c *stack.EnvoyConfig) object {
-	return moduleFilter(c)["filter_config"].(object)["value"].(object)
 }
 
 // moduleKeyward returns the path of the module's keyward.yaml: the file of the Keyward

@@ -74,6 +74,34 @@ func find(node any, name string) map[string]any {
 	return nil
 }
 
+// ModuleSettings returns the filter_config of Keyward's module. It returns nil if the
+// configuration has no such filter.
+func (c *EnvoyConfig) ModuleSettings() map[string]any { return moduleSettings(c.root) }
+
+func moduleSettings(node any) map[string]any {
+	switch node := node.(type) {
+	case map[string]any:
+		if node["filter_name"] == "keyward" {
+			if config, ok := node["filter_config"].(map[string]any); ok {
+				settings, _ := config["value"].(map[string]any)
+				return settings
+			}
+		}
+		for _, value := range node {
+			if found := moduleSettings(value); found != nil {
+				return found
+			}
+		}
+	case []any:
+		for _, value := range node {
+			if found := moduleSettings(value); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
 // AddCluster adds a cluster to the existing ones.
 func (c *EnvoyConfig) AddCluster(cluster map[string]any) {
 	resources := c.root["static_resources"].(map[string]any)
