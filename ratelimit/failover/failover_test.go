@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"keyward/authz"
+	"keyward/authz/nowait"
 	"keyward/ratelimit"
 )
 
@@ -57,6 +58,26 @@ func newTestStore(t *testing.T, onStoreFailure OnStoreFailure, replicas int, log
 		t.Fatal(err)
 	}
 	return f, shared
+}
+
+// TestTakesNothingAtOnce: a check that cannot wait does not ask the shared store, but
+// for a limit that is known to be used up it need not.
+func TestTakesNothingAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, shared := newTestStore(t, FailLocal, 1, nil)
+		defer f.Close()
+		one := []ratelimit.Limit{{Name: "key", Bucket: numbered(1), Rate: ratelimit.Rate{Count: 1, Period: time.Hour}}}
+		atOnce := nowait.Context(t.Context())
+		if _, err := f.Take(atOnce, start, one, make([]ratelimit.Result, 1)); !errors.Is(err, nowait.Err) || shared.asked.Load() != 0 {
+			t.Errorf("%v, asked %d times", err, shared.asked.Load())
+		}
+		for range 2 {
+			_, _ = f.Take(t.Context(), start, one, make([]ratelimit.Result, 1))
+		}
+		if refused, err := f.Take(atOnce, start, one, make([]ratelimit.Result, 1)); err != nil || refused != 0 {
+			t.Errorf("a limit that is used up: %d %v", refused, err)
+		}
+	})
 }
 
 func TestContinuesWithoutTheStore(t *testing.T) {
