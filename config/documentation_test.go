@@ -224,6 +224,7 @@ var notKeywards = map[string]string{
 	"docs/kubernetes.md: Keys":                                                                         "kustomize",
 	"docs/proxies.md: encoded-slash with envoy.yaml":                                                   "Envoy",
 	"docs/proxies.md: Resource metadata":                                                               "Envoy and Traefik",
+	"docs/envoy-module.md: Use it":                                                                     "Envoy",
 	"docs/tracing.md: Envoy":                                                                           "Envoy",
 	"docs/tracing.md: Other proxies":                                                                   "Traefik",
 }
