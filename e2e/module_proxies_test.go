@@ -69,11 +69,13 @@ func (s *system) moduleEnvoy(config *stack.EnvoyConfig) stack.Proxy {
 	settings["config"] = s.moduleKeyward()
 	s.moduleAdmin = freePort(s.t)
 	settings["admin"] = stack.Address(s.moduleAdmin)
-	library := moduleLibrary(s.t)
 	return moduleEnvoy{stack.Envoy{
-		Binary: programs.envoy, Config: config, Env: []string{stack.ModulePath + "=" + filepath.Dir(library)},
+		Binary: programs.envoy, Config: config, Env: append([]string{modulePath(moduleLibrary(s.t))}, s.opts.env...),
 	}, s.moduleAdmin}
 }
+
+// modulePath is the variable by which Envoy finds the library.
+func modulePath(library string) string { return stack.ModulePath + "=" + filepath.Dir(library) }
 
 // moduleLibrary returns the path of the module. The first test that needs it builds it.
 func moduleLibrary(t *testing.T) string {
@@ -90,11 +92,29 @@ func connectionManager(c *stack.EnvoyConfig) object {
 	return c.Find("envoy.filters.network.http_connection_manager")["typed_config"].(object)
 }
 
-// moduleFilter returns the module's filter. A cluster has the same name.
+// moduleFilter returns the module's filter, nil if there is none. A cluster has the same
+// name.
 func moduleFilter(c *stack.EnvoyConfig) object {
-	all := connectionManager(c)["http_filters"].([]any)
-	at := slices.IndexFunc(all, func(f any) bool { return f.(object)["name"] == "keyward" })
-	return all[at].(object)["typed_config"].(object)
+	for _, f := range connectionManager(c)["http_filters"].([]any) {
+		if f.(object)["name"] == "keyward" {
+			return f.(object)["typed_config"].(object)
+		}
+	}
+	return nil
+}
+
+// moduleRoute returns what a route says to the module.
+func moduleRoute(config any) object {
+	return object{
+		"@type":                 "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
+		"dynamic_module_config": object{"name": "keyward", "do_not_close": true}, "per_route_config_name": "keyward",
+		"filter_config": object{"@type": "type.googleapis.com/google.protobuf.Struct", "value": config},
+	}
+}
+
+// disabledFilter is the configuration of a route on which a filter is disabled.
+func disabledFilter() object {
+	return object{"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true}
 }
 
 // moduleSettings returns the module's filter_config.

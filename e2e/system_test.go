@@ -49,6 +49,8 @@ type options struct {
 	// proxies.
 	envoy func(*testing.T, *stack.EnvoyConfig)
 	text  func(string) string
+	// env are variables of an Envoy with the module.
+	env []string
 	// diffs are changes to shipped files, those of any proxy.
 	diffs []hunk
 	// upstream replaces the API that echoes what it received.

@@ -80,6 +80,12 @@ func (c *EnvoyConfig) AddCluster(cluster map[string]any) {
 	resources["clusters"] = append(resources["clusters"].([]any), cluster)
 }
 
+// AddListener adds a listener to the existing ones.
+func (c *EnvoyConfig) AddListener(listener map[string]any) {
+	resources := c.root["static_resources"].(map[string]any)
+	resources["listeners"] = append(resources["listeners"].([]any), listener)
+}
+
 // AddSecret adds a secret that the configuration can name.
 func (c *EnvoyConfig) AddSecret(name, value string) {
 	resources := c.root["static_resources"].(map[string]any)
