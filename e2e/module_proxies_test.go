@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,13 +24,15 @@ var inEnvoy = []string{"envoy-module", "envoy-module-alone"}
 // moduleEnvoy is an Envoy with the module.
 type moduleEnvoy struct {
 	stack.Envoy
-	admin int // port of the module's metrics
+	admin   int  // port of the module's metrics
+	unready bool // it need not have loaded its keys
+	follow  bool // it takes its listeners from a file
 }
 
 // Ready implements stack.Proxy. The module loads its keys while Envoy starts.
 func (e moduleEnvoy) Ready(ctx context.Context, ports stack.Ports) bool {
-	if !e.Envoy.Ready(ctx, ports) {
-		return false
+	if ready := e.Envoy.Ready(ctx, ports); !ready || e.unready {
+		return ready
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+stack.Address(e.admin)+"/readyz", nil)
 	if err != nil {
@@ -41,6 +44,21 @@ func (e moduleEnvoy) Ready(ctx context.Context, ports stack.Ports) bool {
 	}
 	response.Body.Close()
 	return response.StatusCode == http.StatusOK
+}
+
+// Start implements stack.Proxy.
+func (e moduleEnvoy) Start(dir string, ports stack.Ports) (*stack.Process, error) {
+	if !e.follow {
+		return e.Envoy.Start(dir, ports)
+	}
+	e.Config.SetPorts(ports)
+	file := filepath.Join(dir, "envoy.yaml")
+	if err := errors.Join(e.Config.FollowListeners(filepath.Join(dir, "listeners.yaml")), e.Config.Write(file)); err != nil {
+		return nil, err
+	}
+	return stack.EnvoyArgs{Binary: e.Binary, Env: e.Env, Args: []string{
+		"-c", file, "--disable-hot-restart", "--concurrency", "2", "--drain-time-s", "1",
+	}}.Start(dir, ports)
 }
 
 // envoyModule returns Envoy with the shipped configuration for the module: what it
@@ -71,7 +89,7 @@ func (s *system) moduleEnvoy(config *stack.EnvoyConfig) stack.Proxy {
 	settings["admin"] = stack.Address(s.moduleAdmin)
 	return moduleEnvoy{stack.Envoy{
 		Binary: programs.envoy, Config: config, Env: append([]string{modulePath(moduleLibrary(s.t))}, s.opts.env...),
-	}, s.moduleAdmin}
+	}, s.moduleAdmin, s.opts.moduleText != nil, s.opts.follow}
 }
 
 // modulePath is the variable by which Envoy finds the library.
@@ -134,6 +152,9 @@ func (s *system) moduleKeyward() string {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.opts.moduleText != nil {
+		return writeFile(s.t, s.dir, "module.yaml", s.opts.moduleText(string(text)))
 	}
 	var all object
 	if err := yaml.Unmarshal(text, &all); err != nil {
