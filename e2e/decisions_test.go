@@ -187,7 +187,13 @@ func revokedWhileRunning(t *testing.T, proxy string) {
 // TestRoutePickedByEnvoy has Envoy's route name Keyward's route. That route's
 // path is then ignored, while its scopes and the key's paths apply.
 func TestRoutePickedByEnvoy(t *testing.T) {
-	s := newSystem(t, options{config: routesConfig, envoy: pickRoutes})
+	for _, proxy := range append([]string{""}, inEnvoy...) {
+		t.Run("proxy "+proxy, func(t *testing.T) { routePickedByEnvoy(t, proxy) })
+	}
+}
+
+func routePickedByEnvoy(t *testing.T, proxy string) {
+	s := newSystem(t, options{proxy: proxy, config: routesConfig, envoy: pickRoutes})
 	scoped := s.key("--name", "scoped", "--scope", "picked", "--path", "/p")
 	bare := s.key("--name", "bare")
 	s.start()

@@ -8,18 +8,21 @@ import (
 
 type object = map[string]any
 
-// pickRoutes adds Envoy routes that name a route of Keyward.
+// pickRoutes adds Envoy routes that name a route of Keyward: to ext_authz, and to the
+// module, if it is there.
 func pickRoutes(_ *testing.T, c *stack.EnvoyConfig) {
 	all := c.Find("all")
 	routes := all["routes"].([]any)
 	for path, name := range map[string]string{"/p/picked": "picked", "/q/picked": "picked", "/p/unknown": "misspelt"} {
+		filters := object{"envoy.filters.http.ext_authz": object{
+			"@type":          "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+			"check_settings": object{"context_extensions": object{"keyward.route": name}},
+		}}
+		if moduleFilter(c) != nil {
+			filters["keyward"] = moduleRoute(object{"route": name})
+		}
 		routes = append([]any{object{
-			"match": object{"path": path},
-			"route": object{"cluster": "upstream"},
-			"typed_per_filter_config": object{"envoy.filters.http.ext_authz": object{
-				"@type":          "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
-				"check_settings": object{"context_extensions": object{"keyward.route": name}},
-			}},
+			"match": object{"path": path}, "route": object{"cluster": "upstream"}, "typed_per_filter_config": filters,
 		}}, routes...)
 	}
 	all["routes"] = routes

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,13 +24,15 @@ var inEnvoy = []string{"envoy-module", "envoy-module-alone"}
 // moduleEnvoy is an Envoy with the module.
 type moduleEnvoy struct {
 	stack.Envoy
-	admin int // port of the module's metrics
+	admin   int  // port of the module's metrics
+	unready bool // it need not have loaded its keys
+	follow  bool // it takes its listeners from a file
 }
 
 // Ready implements stack.Proxy. The module loads its keys while Envoy starts.
 func (e moduleEnvoy) Ready(ctx context.Context, ports stack.Ports) bool {
-	if !e.Envoy.Ready(ctx, ports) {
-		return false
+	if ready := e.Envoy.Ready(ctx, ports); !ready || e.unready {
+		return ready
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+stack.Address(e.admin)+"/readyz", nil)
 	if err != nil {
@@ -41,6 +44,21 @@ func (e moduleEnvoy) Ready(ctx context.Context, ports stack.Ports) bool {
 	}
 	response.Body.Close()
 	return response.StatusCode == http.StatusOK
+}
+
+// Start implements stack.Proxy.
+func (e moduleEnvoy) Start(dir string, ports stack.Ports) (*stack.Process, error) {
+	if !e.follow {
+		return e.Envoy.Start(dir, ports)
+	}
+	e.Config.SetPorts(ports)
+	file := filepath.Join(dir, "envoy.yaml")
+	if err := errors.Join(e.Config.FollowListeners(filepath.Join(dir, "listeners.yaml")), e.Config.Write(file)); err != nil {
+		return nil, err
+	}
+	return stack.EnvoyArgs{Binary: e.Binary, Env: e.Env, Args: []string{
+		"-c", file, "--disable-hot-restart", "--concurrency", "2", "--drain-time-s", "1",
+	}}.Start(dir, ports)
 }
 
 // envoyModule returns Envoy with the shipped configuration for the module: what it
@@ -69,11 +87,13 @@ func (s *system) moduleEnvoy(config *stack.EnvoyConfig) stack.Proxy {
 	settings["config"] = s.moduleKeyward()
 	s.moduleAdmin = freePort(s.t)
 	settings["admin"] = stack.Address(s.moduleAdmin)
-	library := moduleLibrary(s.t)
 	return moduleEnvoy{stack.Envoy{
-		Binary: programs.envoy, Config: config, Env: []string{stack.ModulePath + "=" + filepath.Dir(library)},
-	}, s.moduleAdmin}
+		Binary: programs.envoy, Config: config, Env: append([]string{modulePath(moduleLibrary(s.t))}, s.opts.env...),
+	}, s.moduleAdmin, s.opts.moduleText != nil, s.opts.follow}
 }
+
+// modulePath is the variable by which Envoy finds the library.
+func modulePath(library string) string { return stack.ModulePath + "=" + filepath.Dir(library) }
 
 // moduleLibrary returns the path of the module. The first test that needs it builds it.
 func moduleLibrary(t *testing.T) string {
@@ -90,6 +110,31 @@ func connectionManager(c *stack.EnvoyConfig) object {
 	return c.Find("envoy.filters.network.http_connection_manager")["typed_config"].(object)
 }
 
+// moduleFilter returns the module's filter, nil if there is none. A cluster has the same
+// name.
+func moduleFilter(c *stack.EnvoyConfig) object {
+	for _, f := range connectionManager(c)["http_filters"].([]any) {
+		if f.(object)["name"] == "keyward" {
+			return f.(object)["typed_config"].(object)
+		}
+	}
+	return nil
+}
+
+// moduleRoute returns what a route says to the module.
+func moduleRoute(config any) object {
+	return object{
+		"@type":                 "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute",
+		"dynamic_module_config": object{"name": "keyward", "do_not_close": true}, "per_route_config_name": "keyward",
+		"filter_config": object{"@type": "type.googleapis.com/google.protobuf.Struct", "value": config},
+	}
+}
+
+// disabledFilter is the configuration of a route on which a filter is disabled.
+func disabledFilter() object {
+	return object{"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": true}
+}
+
 // moduleKeyward returns the path of the module's keyward.yaml: the file of the Keyward
 // beside it, or a copy without the issuer, since the keys that sign tokens do not
 // belong into Envoy.
@@ -102,6 +147,9 @@ func (s *system) moduleKeyward() string {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	if s.opts.moduleText != nil {
+		return writeFile(s.t, s.dir, "module.yaml", s.opts.moduleText(string(text)))
 	}
 	var all object
 	if err := yaml.Unmarshal(text, &all); err != nil {

@@ -49,6 +49,12 @@ type options struct {
 	// proxies.
 	envoy func(*testing.T, *stack.EnvoyConfig)
 	text  func(string) string
+	// env are variables of an Envoy with the module, and moduleText makes the module's
+	// keyward.yaml of that of the Keyward beside it; nil for the same file.
+	env        []string
+	moduleText func(string) string
+	// follow makes that Envoy take its listeners from listeners.yaml in its directory.
+	follow bool
 	// diffs are changes to shipped files, those of any proxy.
 	diffs []hunk
 	// upstream replaces the API that echoes what it received.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -36,6 +37,11 @@ func parseSettings(text []byte) (settings, error) {
 	}
 	if s.Undecided != "" && s.Undecided != "ask" && s.Undecided != "deny" {
 		return settings{}, fmt.Errorf("filter_config: undecided: %q is neither ask nor deny", s.Undecided)
+	}
+	if s.Admin != "" {
+		if _, _, err := net.SplitHostPort(s.Admin); err != nil {
+			return settings{}, fmt.Errorf("filter_config: admin: %w", err)
+		}
 	}
 	file, err := filepath.Abs(s.Config)
 	if err != nil {

@@ -108,6 +108,39 @@ func (c *EnvoyConfig) AddCluster(cluster map[string]any) {
 	resources["clusters"] = append(resources["clusters"].([]any), cluster)
 }
 
+// AddListener adds a listener to the existing ones.
+func (c *EnvoyConfig) AddListener(listener map[string]any) {
+	resources := c.root["static_resources"].(map[string]any)
+	resources["listeners"] = append(resources["listeners"].([]any), listener)
+}
+
+// FollowListeners makes Envoy take its listeners from a file, and again whenever another
+// file is renamed to it. WriteListeners writes it.
+func (c *EnvoyConfig) FollowListeners(file string) error {
+	if err := c.WriteListeners(file); err != nil {
+		return err
+	}
+	delete(c.root["static_resources"].(map[string]any), "listeners")
+	c.root["node"] = map[string]any{"id": "keyward", "cluster": "keyward"}
+	c.root["dynamic_resources"] = map[string]any{"lds_config": map[string]any{
+		"resource_api_version": "V3", "path_config_source": map[string]any{"path": file},
+	}}
+	return nil
+}
+
+// WriteListeners writes the listeners to a file that Envoy can follow.
+func (c *EnvoyConfig) WriteListeners(file string) error {
+	listeners := c.root["static_resources"].(map[string]any)["listeners"].([]any)
+	for _, listener := range listeners {
+		listener.(map[string]any)["@type"] = "type.googleapis.com/envoy.config.listener.v3.Listener"
+	}
+	text, err := yaml.Marshal(map[string]any{"resources": listeners})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o600)
+}
+
 // AddSecret adds a secret that the configuration can name.
 func (c *EnvoyConfig) AddSecret(name, value string) {
 	resources := c.root["static_resources"].(map[string]any)

@@ -59,11 +59,12 @@ func isServed(ctx context.Context, port int) bool {
 type EnvoyArgs struct {
 	Binary string
 	Args   []string
+	Env    []string // as in Envoy
 }
 
 // Start implements Proxy.
 func (e EnvoyArgs) Start(dir string, _ Ports) (*Process, error) {
-	return startProcess("envoy", dir, append([]string{e.Binary}, e.Args...)...)
+	return startWith(e.Env, "envoy", dir, append([]string{e.Binary}, e.Args...)...)
 }
 
 // Ready implements Proxy.

