@@ -247,13 +247,13 @@ static void fail(void *envoy) {
 // yield_interval is in milliseconds. After 10 ms without its scheduler, Go takes the
 // processor (its P) from the thread, and does so again and again: a call from C does
 // not run the scheduler. Each call then waits for a processor.
-enum { yield_interval = 4 };
+enum { yield_interval = 5 };
 
 // must_yield reports whether the interval is over on this thread.
 static bool must_yield(void) {
   static __thread int64_t last;
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+  clock_gettime(CLOCK_MONOTONIC, &t);
   int64_t now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
   if (now - last < yield_interval) {
     return false;
