@@ -14,10 +14,10 @@ import (
 
 // TestTheGenericAPIsLimits compares the example with its page: 1000 requests an
 // hour with an API key, 5000 with OAuth, 2000 with a JWT; the next request of
-// the hour is refused. The test controls the clock.
+// the hour is refused. The test controls the clock of Keyward, not that of Envoy's module.
 func TestTheGenericAPIsLimits(t *testing.T) {
 	program := keywardWithClock(t)
-	throughProxies(t, func(t *testing.T, proxy string) { genericAPILimits(t, proxy, program) })
+	throughAsking(t, func(t *testing.T, proxy string) { genericAPILimits(t, proxy, program) })
 }
 
 func genericAPILimits(t *testing.T, proxy, program string) {

@@ -35,12 +35,18 @@ func TestResourceMetadata(t *testing.T) {
 	}, overHTTP...)
 }
 
-// metadataInEnvoy puts the documented route before all others.
+// metadataInEnvoy puts the documented route before all others. The module, if it is there,
+// is disabled on it as ext_authz is.
 func metadataInEnvoy(route string) func(*testing.T, *stack.EnvoyConfig) {
 	return func(t *testing.T, c *stack.EnvoyConfig) {
 		var documented []any
 		if err := yaml.Unmarshal([]byte(route), &documented); err != nil {
 			t.Fatal(err)
+		}
+		if moduleFilter(c) != nil {
+			for _, route := range documented {
+				route.(object)["typed_per_filter_config"].(object)["keyward"] = disabledFilter()
+			}
 		}
 		host := c.Find("all")
 		host["routes"] = append(documented, host["routes"].([]any)...)

@@ -11,9 +11,9 @@ import (
 )
 
 var (
-	// hashedPassword matches a command with a password that has to be hashed. An empty
-	// one has not.
-	hashedPassword = regexp.MustCompile(`--user '?\w+:[^ ]|Basic YWRtaW46cGFzc3dvcmQ=`)
+	// hashedPassword matches a command with the password of one of the pages' users, which
+	// has to be hashed. An empty one has not, and the other pages have keys there.
+	hashedPassword = regexp.MustCompile(`--user '?(admin|mallory):[^ ]|Basic YWRtaW46cGFzc3dvcmQ=`)
 	signedToken    = regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`)
 	opaqueToken    = regexp.MustCompile(`at-[A-Z2-7]{26}|opaque-and-unknown`)
 )
