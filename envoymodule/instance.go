@@ -11,8 +11,8 @@ import (
 	"keyward/server"
 )
 
-// instance is what checks by one configuration. All filters that name the file share
-// it: a change of Envoy's configuration reads no keys again.
+// instance is what checks by one configuration. All filters that name the file
+// share it: a change of Envoy's configuration reads no keys again.
 type instance struct {
 	settings settings
 	server   *server.Server
@@ -28,19 +28,21 @@ type registry struct {
 
 	// changing is held while an instance starts or ends, which takes time.
 	changing sync.Mutex
-	// mu protects byFile and the counts of filters, and is held only briefly: Envoy's
-	// worker closes a filter whose last stream ends after it was replaced.
+	// mu protects byFile and the counts of filters, and is held only briefly:
+	// Envoy's worker closes a filter whose last stream ends after it was
+	// replaced.
 	mu     sync.Mutex
 	byFile map[string]*instance
 }
 
 var instances = registry{start: start, byFile: map[string]*instance{}}
 
-// closeTimeout bounds the wait for an instance to end, for which Envoy waits too.
+// closeTimeout bounds the wait for an instance to end, for which Envoy waits
+// too.
 const closeTimeout = 2 * time.Second
 
-// open returns the instance of the file, and starts it for the first filter. The
-// caller closes it.
+// open returns the instance of the file, and starts it for the first filter.
+// The caller closes it.
 func (g *registry) open(s settings) (*instance, error) {
 	g.changing.Lock()
 	defer g.changing.Unlock()
@@ -98,8 +100,8 @@ func (g *registry) leave(i *instance) bool {
 	return i.filters == 0
 }
 
-// remove removes the instance unless a filter uses it, or it is removed already. It
-// reports whether it has.
+// remove removes the instance unless a filter uses it, or it is removed
+// already. It reports whether it has.
 func (g *registry) remove(i *instance) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -50,7 +50,8 @@ func TestCloseDoesNotWaitForAnotherStart(t *testing.T) {
 	}
 }
 
-// TestInstanceWithTwoAdmins: the filters of one file share the listener for metrics.
+// TestInstanceWithTwoAdmins: the filters of one file share the listener for
+// metrics.
 func TestInstanceWithTwoAdmins(t *testing.T) {
 	g := registry{byFile: map[string]*instance{}, start: func(s settings) (*instance, error) { return testInstance(s), nil }}
 	open(t, &g, "file")
