@@ -69,6 +69,7 @@ test: programs
 	$(RACE) -p 1 -count=1 -timeout 50m $(E2E)
 	$(RELEASED) -pgo=$(CURDIR)/cmd/keyward/default.pgo -run 'MemoryPerKey$$|^TestMillion$$|Allocations|^TestImportOfManyKeys$$' ./store/filestore ./authz ./extauthz ./engine ./ratelimit ./server
 	cd deploy/image && go test -count=1 ./...
+	cd envoymodule && CGO_ENABLED=1 go test -count=1 ./...
 
 programs:
 	@command -v "$$(go env CC)" >/dev/null || { echo 'make test: the race detector needs a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev)' >&2; exit 1; }
@@ -124,6 +125,7 @@ PROVE_lighthouse     = -run '^TestLighthouse$$' ./e2e/console
 PROVE_issuer-load    = -run '^TestIssuerUnderLoad$$' ./e2e
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
 PROVE_issuer-kill    = -run '^TestKill$$' ./manage/oauth
+PROVE_module         = -run '^TestModuleSoak$$' ./e2e
 
 # Lighthouse is large, and only its item needs it.
 ifeq ($(ITEM),lighthouse)
