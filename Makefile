@@ -126,6 +126,7 @@ PROVE_lighthouse     = -run '^TestLighthouse$$' ./e2e/console
 PROVE_issuer-load    = -run '^TestIssuerUnderLoad$$' ./e2e
 PROVE_followers      = -run '^TestFollowers$$' ./engine/central
 PROVE_issuer-kill    = -run '^TestKill$$' ./manage/oauth
+PROVE_module         = -run '^TestModuleSoak$$' ./e2e
 
 # Lighthouse is large, and only its item needs it.
 ifeq ($(ITEM),lighthouse)

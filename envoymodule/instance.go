@@ -10,12 +10,12 @@ import (
 	"keyward/server"
 )
 
-// instance is what checks by one configuration. All filters that name the file share
-// it: a change of Envoy's configuration reads no keys again.
+// instance is what checks by one configuration. All filters that name the file
+// share it: a change of Envoy's configuration reads no keys again.
 type instance struct {
 	settings settings
 	server   *server.Server
-	filters  int // that use it
+	filters  int // that use it; the registry protects it
 
 	stop    context.CancelFunc
 	stopped chan struct{}
@@ -23,27 +23,49 @@ type instance struct {
 
 // registry has the instances of the process by their file.
 type registry struct {
+	start func(settings) (*instance, error)
+
+	// changing is held while an instance starts or ends, which takes time.
+	changing sync.Mutex
+	// mu protects byFile and the counts of filters, and is held only briefly:
+	// Envoy's worker closes a filter whose last stream ends after it was
+	// replaced.
 	mu     sync.Mutex
 	byFile map[string]*instance
 }
 
-var instances = registry{byFile: map[string]*instance{}}
+var instances = registry{start: start, byFile: map[string]*instance{}}
 
-// closeTimeout bounds the wait for an instance to end, for which Envoy waits too.
+// closeTimeout bounds the wait for an instance to end, for which Envoy waits
+// too.
 const closeTimeout = 2 * time.Second
 
-// open returns the instance of the file, and starts it for the first filter. The
-// caller closes it.
+// open returns the instance of the file, and starts it for the first filter.
+// The caller closes it.
 func (g *registry) open(s settings) (*instance, error) {
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	i, err := g.join(s)
+	if i != nil || err != nil {
+		return i, err
+	}
+	if i, err = g.start(s); err != nil {
+		return nil, err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.byFile[s.file] = i
+	i.filters++
+	return i, nil
+}
+
+// join returns the instance of the file, nil if there is none.
+func (g *registry) join(s settings) (*instance, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	i := g.byFile[s.file]
 	if i == nil {
-		var err error
-		if i, err = start(s); err != nil {
-			return nil, err
-		}
-		g.byFile[s.file] = i
+		return nil, nil
 	}
 	if i.settings.admin != s.admin {
 		return nil, fmt.Errorf("filter_config: admin: %q, and another filter with the same config has %q", s.admin, i.settings.admin)
@@ -54,17 +76,39 @@ func (g *registry) open(s settings) (*instance, error) {
 
 // close ends the instance after its last filter.
 func (g *registry) close(i *instance) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if i.filters--; i.filters > 0 {
+	if !g.leave(i) {
 		return
 	}
-	delete(g.byFile, i.settings.file)
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	if !g.remove(i) {
+		return // a filter has joined it meanwhile
+	}
 	i.stop()
 	select {
 	case <-i.stopped:
 	case <-time.After(closeTimeout):
 	}
+}
+
+// leave reports whether no filter uses the instance after this one.
+func (g *registry) leave(i *instance) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i.filters--
+	return i.filters == 0
+}
+
+// remove removes the instance unless a filter uses it, or it is removed
+// already. It reports whether it has.
+func (g *registry) remove(i *instance) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if i.filters > 0 || g.byFile[i.settings.file] != i {
+		return false
+	}
+	delete(g.byFile, i.settings.file)
+	return true
 }
 
 func start(s settings) (*instance, error) {

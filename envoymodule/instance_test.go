@@ -1,80 +1,86 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
-
-	"keyward/extauthz"
+	"time"
 )
 
-// writeConfig writes a keyward.yaml with a route, and returns its path.
-func writeConfig(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "keys.jsonl"), nil, 0o600); err != nil {
-		t.Fatal(err)
+// TestCloseDoesNotWaitForAnotherStart: Envoy's worker may close a filter while
+// Envoy's main thread starts an engine for another file, which reads all keys.
+func TestCloseDoesNotWaitForAnotherStart(t *testing.T) {
+	starting, finish := make(chan struct{}), make(chan struct{})
+	g := registry{byFile: map[string]*instance{}, start: func(s settings) (*instance, error) {
+		if s.file == "slow" {
+			close(starting)
+			<-finish
+		}
+		return testInstance(s), nil
+	}}
+	first, second := open(t, &g, "fast"), open(t, &g, "fast")
+	if first != second {
+		t.Fatal("two filters with one file have two instances")
 	}
-	file := filepath.Join(dir, "keyward.yaml")
-	text := "keys: {file: " + filepath.Join(dir, "keys.jsonl") + "}\nroutes: [{path: /public, auth: none}]\nlog: {decisions: none, level: error}\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	opened := make(chan *instance)
+	go func() {
+		i, _ := g.open(settings{file: "slow"})
+		opened <- i
+	}()
+	<-starting
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		g.close(first)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("closing one of two filters waits for the start of another instance")
 	}
-	return file
+	close(finish)
+	g.close(<-opened)
+	if isStopped(second) {
+		t.Error("an instance has ended while a filter uses it")
+	}
+	g.close(second)
+	if !isStopped(second) || len(g.byFile) != 0 {
+		t.Errorf("after the last filter, instances are left: %v", g.byFile)
+	}
+	if again := open(t, &g, "fast"); again == second {
+		t.Error("an instance that has ended is used again")
+	}
 }
 
-// TestInstancesAreShared: filters with the same file use one instance, which ends
-// with the last of them.
-func TestInstancesAreShared(t *testing.T) {
-	g := registry{byFile: map[string]*instance{}}
-	s := settings{file: writeConfig(t)}
-	first, err := g.open(s)
+// TestInstanceWithTwoAdmins: the filters of one file share the listener for
+// metrics.
+func TestInstanceWithTwoAdmins(t *testing.T) {
+	g := registry{byFile: map[string]*instance{}, start: func(s settings) (*instance, error) { return testInstance(s), nil }}
+	open(t, &g, "file")
+	if _, err := g.open(settings{file: "file", admin: "127.0.0.1:9196"}); err == nil {
+		t.Error("a second address is accepted and not used")
+	}
+}
+
+func open(t *testing.T, g *registry, file string) *instance {
+	t.Helper()
+	i, err := g.open(settings{file: file})
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := g.open(settings{file: s.file, deny: true})
-	if err != nil || second != first {
-		t.Fatalf("%p and %p: %v", first, second, err)
-	}
-	if _, err := g.open(settings{file: s.file, admin: "127.0.0.1:0"}); err == nil || !strings.Contains(err.Error(), "admin") {
-		t.Errorf("another admin: %v", err)
-	}
-	m := extauthz.NewModule(first.server.Handler, true)
-	g.close(first)
-	r := m.Request()
-	m.AddHeader(r, ":method", "GET")
-	m.AddHeader(r, ":path", "/public")
-	if answer := m.Check(r, nil); answer.Verdict != extauthz.VerdictAllow {
-		t.Errorf("after the first filter ended: %+v", answer)
-	}
-	m.Close()
-	g.close(second)
-	select {
-	case <-first.stopped:
-	default:
-		t.Error("the instance runs without filters")
-	}
-	if len(g.byFile) != 0 {
-		t.Errorf("%v", g.byFile)
-	}
-	third, err := g.open(settings{file: s.file})
-	if err != nil || third == first {
-		t.Fatalf("%v", err)
-	}
-	g.close(third)
+	return i
 }
 
-func TestBadConfigurationIsRefused(t *testing.T) {
-	g := registry{byFile: map[string]*instance{}}
-	if _, err := g.open(settings{file: filepath.Join(t.TempDir(), "none.yaml")}); err == nil {
-		t.Error("a missing file is taken")
-	}
-	file := writeConfig(t)
-	if err := os.WriteFile(file, []byte("rutes: []\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := g.open(settings{file: file}); err == nil || !strings.Contains(err.Error(), "rutes") || len(g.byFile) != 0 {
-		t.Errorf("%v", err)
+// testInstance returns an instance that ends at once.
+func testInstance(s settings) *instance {
+	i := &instance{settings: s, stopped: make(chan struct{})}
+	i.stop = func() { close(i.stopped) }
+	return i
+}
+
+func isStopped(i *instance) bool {
+	select {
+	case <-i.stopped:
+		return true
+	default:
+		return false
 	}
 }
