@@ -45,6 +45,7 @@ ENVOY(void, log, int level, buffer message);
 ENVOY(bool, is_validation_mode, void);
 ENVOY(uint32_t, get_concurrency, void);
 ENVOY(int, http_filter_config_define_counter, void *config, buffer name, buffer *labels, size_t labels_size, size_t *id);
+ENVOY(uint32_t, http_filter_get_worker_index, void *filter);
 ENVOY(int, http_filter_increment_counter, void *filter, size_t id, buffer *values, size_t values_size, uint64_t by);
 ENVOY(const void *, get_most_specific_route_config, void *filter);
 ENVOY(size_t, http_get_headers_size, void *filter, int type);

@@ -23,6 +23,7 @@ enum { max_fields = 8, max_denial_headers = 32, headers_on_stack = 64 };
 // stream is a request that passes the filter.
 typedef struct {
   filter_config *config;
+  tally *worker;
   char *response; // changes of the response's headers, of those that the answer has
   size_t response_length;
 } stream;
@@ -34,6 +35,7 @@ const char *HOOK(program_init)(void) {
   } needed[] = {
 #define NEEDED(name) {#name, (void *)CALLBACK(name)}
       NEEDED(log), NEEDED(is_validation_mode), NEEDED(get_concurrency), NEEDED(http_filter_config_define_counter), NEEDED(http_filter_increment_counter),
+      NEEDED(http_filter_get_worker_index),
       NEEDED(get_most_specific_route_config), NEEDED(http_get_headers_size), NEEDED(http_get_headers),
       NEEDED(http_get_downstream_direct_remote_address), NEEDED(http_set_header), NEEDED(http_send_response),
       NEEDED(http_set_dynamic_metadata_string_batch)};
@@ -49,7 +51,13 @@ const char *HOOK(program_init)(void) {
 const void *HOOK(http_filter_config_new)(void *envoy, buffer name, buffer text) {
   (void)name;
   filter_config *config = calloc(1, sizeof *config);
-  if (config == NULL || !keyward_configure(config, text, CALLBACK(get_concurrency)(), CALLBACK(is_validation_mode)())) {
+  if (config == NULL) {
+    return NULL;
+  }
+  config->workers = CALLBACK(get_concurrency)();
+  config->tallies = calloc(config->workers, sizeof *config->tallies);
+  if (config->tallies == NULL || !keyward_configure(config, text, config->workers, CALLBACK(is_validation_mode)())) {
+    free(config->tallies);
     free(config);
     return NULL;
   }
@@ -61,6 +69,10 @@ const void *HOOK(http_filter_config_new)(void *envoy, buffer name, buffer text) 
 void HOOK(http_filter_config_destroy)(const void *module) {
   filter_config *config = (filter_config *)module;
   keyward_close(config->instance);
+  for (uint32_t i = 0; i < max_reasons; i++) {
+    free((void *)config->reasons[i].ptr);
+  }
+  free(config->tallies);
   free(config);
 }
 
@@ -71,17 +83,26 @@ const void *HOOK(http_filter_per_route_config_new)(buffer name, buffer text) {
 
 void HOOK(http_filter_per_route_config_destroy)(const void *module) { free((void *)module); }
 
-const void *HOOK(http_filter_new)(const void *config, void *envoy) {
-  (void)envoy;
+const void *HOOK(http_filter_new)(const void *module, void *envoy) {
+  filter_config *config = (filter_config *)module;
   stream *s = calloc(1, sizeof *s);
-  if (s != NULL) {
-    s->config = (filter_config *)config;
+  if (s == NULL) {
+    return NULL; // which ends the request
   }
-  return s; // NULL ends the request
+  s->config = config;
+  uint32_t worker = CALLBACK(http_filter_get_worker_index)(envoy);
+  if (worker < config->workers) { // Envoy's admin interface has none
+    s->worker = &config->tallies[worker];
+    s->worker->streams++;
+  }
+  return s;
 }
 
 void HOOK(http_filter_destroy)(const void *module) {
   stream *s = (stream *)module;
+  if (s->worker != NULL) {
+    s->worker->streams--;
+  }
   free(s->response);
   free(s);
 }
@@ -95,6 +116,14 @@ route_config *new_route(const char *name, size_t length) {
     memcpy(route->name, name, length);
   }
   return route;
+}
+
+void set_reason(filter_config *config, uint32_t number, const char *name, size_t length) {
+  char *copy = number < max_reasons ? malloc(length) : NULL;
+  if (copy != NULL) {
+    memcpy(copy, name, length);
+    config->reasons[number] = (buffer){copy, length};
+  }
 }
 
 char *resize(char *old, size_t size) { return realloc(old, size); }
@@ -130,21 +159,15 @@ static bool next_change(changes_reader *r) {
   return false;
 }
 
-static bool equal(buffer a, buffer b) { return a.length == b.length && memcmp(a.ptr, b.ptr, a.length) == 0; }
-
 // metadata_fields are what the module writes into the dynamic metadata.
 typedef struct {
   pair fields[max_fields];
   size_t count;
-  buffer reason;
 } metadata_fields;
 
 static bool add_field(metadata_fields *m, pair field) {
   if (m->count == max_fields) {
     return false;
-  }
-  if (equal(field.name, TEXT("reason"))) {
-    m->reason = field.value;
   }
   m->fields[m->count++] = field;
   return true;
@@ -156,10 +179,52 @@ static void write_metadata(void *envoy, const metadata_fields *m) {
   }
 }
 
-static void count(const stream *s, void *envoy, buffer by, buffer reason) {
-  if (s->config->counting) {
-    buffer values[] = {by, reason};
-    CALLBACK(http_filter_increment_counter)(envoy, s->config->decided_total, values, 2, 1);
+// milliseconds returns the time of a clock that does not go back.
+static int64_t milliseconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+// count_interval is how long decisions wait to be counted together, in milliseconds.
+enum { count_interval = 5 };
+
+// publish counts what the worker has decided in Envoy's statistics.
+static void publish(const filter_config *config, tally *t, void *envoy) {
+  static const buffer by[deciders] = {[by_module] = TEXT("module"), [by_ext_authz] = TEXT("ext_authz"), [by_none] = TEXT("none")};
+  for (int d = 0; d < deciders; d++) {
+    for (uint32_t reason = 0; reason < max_reasons; reason++) {
+      if (t->decided[d][reason] > 0) {
+        buffer values[] = {by[d], config->reasons[reason]};
+        CALLBACK(http_filter_increment_counter)(envoy, config->decided_total, values, 2, t->decided[d][reason]);
+        t->decided[d][reason] = 0;
+      }
+    }
+  }
+  t->pending = false;
+}
+
+// count counts a decision: at once if it has been a while, else together with others,
+// at the end of the worker's last stream at the latest.
+static void count(const stream *s, void *envoy, enum decider by, uint32_t reason) {
+  tally *t = s->worker;
+  if (t == NULL || !s->config->counting) {
+    return;
+  }
+  t->decided[by][reason < max_reasons ? reason : 0]++;
+  t->pending = true;
+  int64_t now = milliseconds();
+  if (now - t->counted_at >= count_interval) {
+    t->counted_at = now;
+    publish(s->config, t, envoy);
+  }
+}
+
+void HOOK(http_filter_stream_complete)(void *envoy, const void *module) {
+  const stream *s = module;
+  if (s->worker != NULL && s->worker->pending && (s->worker->streams == 1 || milliseconds() - s->worker->counted_at >= count_interval)) {
+    s->worker->counted_at = milliseconds();
+    publish(s->config, s->worker, envoy);
   }
 }
 
@@ -252,9 +317,7 @@ enum { yield_interval = 5 };
 // must_yield reports whether the interval is over on this thread.
 static bool must_yield(void) {
   static __thread int64_t last;
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  int64_t now = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+  int64_t now = milliseconds();
   if (now - last < yield_interval) {
     return false;
   }
@@ -299,13 +362,13 @@ int HOOK(http_filter_request_headers)(void *envoy, const void *module, bool end_
   case allow:
     if (allow_request(s, envoy, &call, &metadata)) {
       write_metadata(envoy, &metadata);
-      count(s, envoy, TEXT("module"), metadata.reason);
+      count(s, envoy, by_module, call.reason);
       return headers_continue;
     }
     break; // the headers are changed in part, so that ext_authz must not see them
   case deny:
     if (deny_request(envoy, &call, &metadata)) {
-      count(s, envoy, call.status == 503 ? TEXT("none") : TEXT("module"), metadata.reason);
+      count(s, envoy, call.status == 503 ? by_none : by_module, call.reason);
       return headers_stop_iteration;
     }
     break;
@@ -313,12 +376,12 @@ int HOOK(http_filter_request_headers)(void *envoy, const void *module, bool end_
     if (!s->config->deny) {
       metadata.fields[metadata.count++] = (pair){TEXT("verdict"), TEXT("undecided")};
       write_metadata(envoy, &metadata);
-      count(s, envoy, TEXT("ext_authz"), TEXT("undecided"));
+      count(s, envoy, by_ext_authz, 0);
       return headers_continue;
     }
   }
   fail(envoy);
-  count(s, envoy, TEXT("none"), TEXT("internal"));
+  count(s, envoy, by_none, 0);
   return headers_stop_iteration;
 }
 
@@ -353,8 +416,6 @@ int HOOK(http_filter_response_trailers)(void *envoy, const void *module) {
   (void)envoy, (void)module;
   return trailers_continue;
 }
-
-void HOOK(http_filter_stream_complete)(void *envoy, const void *module) { (void)envoy, (void)module; }
 
 void HOOK(http_filter_http_callout_done)(void *envoy, const void *module, uint64_t id, int result, void *headers, size_t header_count,
                                          void *chunks, size_t chunk_count) {

@@ -15,6 +15,7 @@ import (
 	"runtime/cgo"
 	"unsafe"
 
+	"keyward/authz"
 	"keyward/extauthz"
 )
 
@@ -49,11 +50,31 @@ func keyward_configure(config *C.filter_config, text C.buffer, workers C.uint32_
 	if !logged(err) {
 		return false
 	}
-	f.module = extauthz.NewModule(f.instance.server.Handler, settings.deny)
+	f.module, err = extauthz.NewModule(extauthz.ModuleConfig{
+		Handler: f.instance.server.Handler, DenyUndecided: settings.deny, QuietAllow: settings.quiet,
+	})
+	if !logged(err) {
+		instances.close(f.instance)
+		return false
+	}
 	config.deny = C.bool(settings.deny)
 	config.instance = C.uintptr_t(cgo.NewHandle(&f))
+	nameReasons(config)
 	return true
 }
+
+// nameReasons gives the reasons the numbers by which they are counted.
+func nameReasons(config *C.filter_config) {
+	name := func(number uint32, name string) {
+		C.set_reason(config, C.uint32_t(number), (*C.char)(unsafe.Pointer(unsafe.StringData(name))), C.size_t(len(name)))
+	}
+	name(0, "undecided")
+	for _, reason := range authz.Reasons() {
+		name(numberOf(reason), reason.String())
+	}
+}
+
+func numberOf(reason authz.Reason) uint32 { return uint32(reason) + 1 }
 
 // reserveProcs gives the Go code a processor for each of Envoy's workers, which keeps
 // it while it is outside of Go, and two for what runs in the background.
@@ -123,6 +144,7 @@ func keyward_check(handle C.uintptr_t, call *C.check_call) (verdict C.int) {
 		}
 	}
 	answer := f.module.Check(r, unsafe.Slice((*byte)(unsafe.Pointer(call.changes)), call.capacity))
+	call.reason = C.uint32_t(numberOf(answer.Reason))
 	call.status, call.length = C.uint32_t(answer.Status), C.size_t(len(answer.Changes))
 	if len(answer.Changes) > int(call.capacity) { // then they are in Go's memory
 		capacity := C.size_t(2 * len(answer.Changes))

@@ -40,7 +40,10 @@ func TestInstancesAreShared(t *testing.T) {
 	if _, err := g.open(settings{file: s.file, admin: "127.0.0.1:0"}); err == nil || !strings.Contains(err.Error(), "admin") {
 		t.Errorf("another admin: %v", err)
 	}
-	m := extauthz.NewModule(first.server.Handler, true)
+	m, err := extauthz.NewModule(extauthz.ModuleConfig{Handler: first.server.Handler, DenyUndecided: true})
+	if err != nil {
+		t.Fatal(err)
+	}
 	g.close(first)
 	r := m.Request()
 	m.AddHeader(r, ":method", "GET")

@@ -19,6 +19,7 @@ type settings struct {
 	file  string // absolute path of keyward.yaml
 	admin string // address of the listener for metrics; "" is none
 	deny  bool   // what cannot be decided at once is denied
+	quiet bool   // allowed requests get no metadata
 }
 
 // parseSettings reads filter_config: a JSON object, as Envoy makes it of a
@@ -28,15 +29,22 @@ func parseSettings(text []byte) (settings, error) {
 		Config    string `json:"config"`
 		Undecided string `json:"undecided"`
 		Admin     string `json:"admin"`
+		Metadata  string `json:"metadata"`
 	}
 	if err := decodeStrictly(text, &s); err != nil {
-		return settings{}, fmt.Errorf("filter_config: %w; it has config, undecided and admin", err)
+		return settings{}, fmt.Errorf("filter_config: %w; it has config, undecided, metadata and admin", err)
 	}
 	if s.Config == "" {
 		return settings{}, errors.New("filter_config: config is missing, the path of keyward.yaml")
 	}
 	if s.Undecided != "" && s.Undecided != "ask" && s.Undecided != "deny" {
 		return settings{}, fmt.Errorf("filter_config: undecided: %q is neither ask nor deny", s.Undecided)
+	}
+	if s.Metadata != "" && s.Metadata != "all" && s.Metadata != "denied" {
+		return settings{}, fmt.Errorf("filter_config: metadata: %q is neither all nor denied", s.Metadata)
+	}
+	if s.Metadata == "denied" && s.Undecided == "ask" {
+		return settings{}, errors.New("filter_config: metadata: denied excludes undecided: ask: ext_authz skips what the metadata says is allowed")
 	}
 	if s.Admin != "" {
 		if _, _, err := net.SplitHostPort(s.Admin); err != nil {
@@ -47,7 +55,7 @@ func parseSettings(text []byte) (settings, error) {
 	if err != nil {
 		return settings{}, fmt.Errorf("filter_config: config: %w", err)
 	}
-	return settings{file: file, admin: s.Admin, deny: s.Undecided != "ask"}, nil
+	return settings{file: file, admin: s.Admin, deny: s.Undecided != "ask", quiet: s.Metadata == "denied"}, nil
 }
 
 // parseRoute reads the filter_config of a route, and returns the Keyward route that it

@@ -18,9 +18,8 @@ import (
 // Module answers Envoy within its process, as a filter of it. Envoy's thread asks,
 // and must not wait. What would have to wait is left undecided.
 type Module struct {
-	handler func() *Handler
-	deny    bool
-	calls   sync.Pool // of *authz.Request
+	ModuleConfig
+	calls sync.Pool // of *authz.Request
 
 	tokens  chan token // to be verified in the background
 	stop    context.CancelFunc
@@ -40,17 +39,30 @@ const learnQueue = 256
 // learnTimeout bounds the verification of one of them.
 const learnTimeout = 2 * time.Second
 
-// NewModule returns a Module. The function returns the current handler, nil while
-// there is none. With deny, requests that cannot be decided at once are denied;
-// otherwise Envoy asks another Keyward about them. The caller calls Close.
-func NewModule(handler func() *Handler, deny bool) *Module {
+// ModuleConfig has the parts and settings of a Module.
+type ModuleConfig struct {
+	// Handler returns the current handler, nil while there is none.
+	Handler func() *Handler
+	// DenyUndecided denies what cannot be decided at once. Otherwise Envoy asks
+	// another Keyward about it.
+	DenyUndecided bool
+	// QuietAllow leaves an allowed request without dynamic metadata, which costs more
+	// than the check of a key. Then ext_authz cannot skip it.
+	QuietAllow bool
+}
+
+// NewModule returns a Module. The caller calls Close.
+func NewModule(cfg ModuleConfig) (*Module, error) {
+	if cfg.QuietAllow && !cfg.DenyUndecided {
+		return nil, errors.New("extauthz: without metadata, what is asked about cannot be told from what is allowed")
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	m := &Module{
-		handler: handler, deny: deny, calls: sync.Pool{New: func() any { return new(authz.Request) }},
+		ModuleConfig: cfg, calls: sync.Pool{New: func() any { return new(authz.Request) }},
 		tokens: make(chan token, learnQueue), stop: stop,
 	}
 	m.stopped.Go(func() { m.learn(ctx) })
-	return m
+	return m, nil
 }
 
 // Close ends the background work and waits for that. No Check may run during or
@@ -100,7 +112,8 @@ func (v Verdict) String() string {
 // Answer is a verdict with what Envoy changes.
 type Answer struct {
 	Verdict Verdict
-	Status  int    // of the response to a denied request
+	Status  int // of the response to a denied request
+	Reason  authz.Reason
 	Changes []byte // entries, see Change
 }
 
@@ -154,7 +167,7 @@ func (m *Module) Check(r *authz.Request, buffer []byte) (answer Answer) {
 			answer = Answer{} // and r is left to the garbage collector
 		}
 	}()
-	handler := m.handler()
+	handler := m.Handler()
 	if handler == nil {
 		return Answer{}
 	}
@@ -164,7 +177,7 @@ func (m *Module) Check(r *authz.Request, buffer []byte) (answer Answer) {
 	if !decided {
 		m.learnToken(handler, r, d)
 	}
-	if decided || m.deny {
+	if decided || m.DenyUndecided {
 		answer = m.answer(handler, r, d, decided, buffer)
 	}
 	r.Reset()
@@ -185,7 +198,10 @@ func (m *Module) answer(handler *Handler, r *authz.Request, d *authz.Decision, d
 		}
 		answer.Status = w.denial(r, handler.Renderer.Denial(r, d))
 	}
-	w.metadata(answer.Verdict, d)
+	answer.Reason = d.Reason
+	if !m.QuietAllow || !d.Allowed() {
+		w.metadata(answer.Verdict, d)
+	}
 	if answer.Changes = w.bytes; !w.valid {
 		return Answer{}
 	}

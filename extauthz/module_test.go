@@ -51,7 +51,15 @@ func valueOf(t *testing.T, all []change, kind Change, name string) string {
 
 func newTestModule(t testing.TB, handler *Handler, deny bool) *Module {
 	t.Helper()
-	m := NewModule(func() *Handler { return handler }, deny)
+	return newTestModuleOf(t, ModuleConfig{Handler: func() *Handler { return handler }, DenyUndecided: deny})
+}
+
+func newTestModuleOf(t testing.TB, cfg ModuleConfig) *Module {
+	t.Helper()
+	m, err := NewModule(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(m.Close)
 	return m
 }
@@ -116,6 +124,27 @@ func TestModuleDenies(t *testing.T) {
 	}
 }
 
+// TestModuleQuietAllow: only a denial has metadata, and only where nothing is asked
+// about.
+func TestModuleQuietAllow(t *testing.T) {
+	handler := newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: authz.AuthRequired}})
+	cfg := ModuleConfig{Handler: func() *Handler { return handler }, DenyUndecided: true, QuietAllow: true}
+	m := newTestModuleOf(t, cfg)
+	hasMetadata := func(answer Answer) bool {
+		return slices.ContainsFunc(readChanges(t, answer.Changes), func(c change) bool { return c.kind == ChangeMetadata })
+	}
+	if answer := askModule(m, "/", "authorization", "Bearer good"); answer.Verdict != VerdictAllow || hasMetadata(answer) {
+		t.Errorf("%+v", answer)
+	}
+	if answer := askModule(m, "/", "authorization", "Bearer bad"); answer.Verdict != VerdictDeny || !hasMetadata(answer) {
+		t.Errorf("%+v", answer)
+	}
+	cfg.DenyUndecided = false
+	if _, err := NewModule(cfg); err == nil {
+		t.Error("what is asked about and what is allowed look alike")
+	}
+}
+
 // TestModuleResponseHeaders: a header for the client is one of the response, and
 // not of the request.
 func TestModuleResponseHeaders(t *testing.T) {
@@ -142,13 +171,12 @@ func TestModulePanic(t *testing.T) {
 	handler := newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: authz.AuthRequired}})
 	var broken atomic.Bool
 	broken.Store(true)
-	m := NewModule(func() *Handler {
+	m := newTestModuleOf(t, ModuleConfig{DenyUndecided: true, Handler: func() *Handler {
 		if broken.Load() {
 			panic("injected")
 		}
 		return handler
-	}, true)
-	t.Cleanup(m.Close)
+	}})
 	if answer := askModule(m, "/", "authorization", "Bearer good"); answer.Verdict != VerdictUndecided || answer.Changes != nil {
 		t.Errorf("%+v", answer)
 	}
