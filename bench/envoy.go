@@ -65,7 +65,7 @@ const moduleFilter = `          - name: keyward
               filter_name: keyward
               filter_config:
                 "@type": type.googleapis.com/google.protobuf.Struct
-                value: {config: "%s", undecided: deny}
+                value: {config: "%s", undecided: deny, metadata: %s}
 `
 
 // envoyKeys is how many keys Envoy's own filter has, and one of the modules.
@@ -96,8 +96,10 @@ func (b *bench) throughEnvoy() error {
 	proxies := []*proxyUnderTest{
 		{name: "Envoy asks the baseline", filter: askingFilter, asks: baseline.Socket, keys: keys},
 		{name: "Envoy asks Keyward", filter: askingFilter, asks: keyward.Socket, keys: keys},
-		{name: "Keyward's module", module: true, keys: keys},
-		{name: "Keyward's module", module: true, keys: b.large},
+		{name: "Keyward's module", metadata: "all", keys: keys},
+		{name: "Keyward's module", metadata: "all", keys: b.large},
+		{name: "the same, metadata: denied", metadata: "denied", keys: keys},
+		{name: "the same, metadata: denied", metadata: "denied", keys: b.large},
 		{name: "Envoy's own api_key_auth", filter: ownFilter(keys.Secrets), keys: keys},
 		{name: "Envoy alone", keys: keys},
 	}
@@ -119,7 +121,7 @@ func (b *bench) throughEnvoy() error {
 // proxyUnderTest is an Envoy with one configuration.
 type proxyUnderTest struct {
 	name, filter, asks string
-	module             bool
+	metadata           string // of the module's requests; "" is no module
 	keys               *credential.KeyFile
 
 	child     *process.Child
@@ -139,12 +141,12 @@ func (e *proxyUnderTest) start(binary, modules, dir string) error {
 	if asks == "" {
 		asks = filepath.Join(dir, "unused.sock")
 	}
-	if e.module {
+	if e.metadata != "" {
 		config := filepath.Join(dir, process.ConfigFile)
 		if err := process.WriteConfig(config, e.keys.Path, ""); err != nil {
 			return err
 		}
-		e.filter = fmt.Sprintf(moduleFilter, config)
+		e.filter = fmt.Sprintf(moduleFilter, config, e.metadata)
 	}
 	e.admin = filepath.Join(dir, "admin.sock")
 	if err := os.WriteFile(yaml, fmt.Appendf(nil, envoyConfig, socket, e.filter, asks, e.admin), 0o600); err != nil {
@@ -182,6 +184,8 @@ const (
 	asksKeyward
 	moduleFew
 	moduleMany
+	quietFew
+	quietMany
 	ownFilterOf
 	envoyAlone
 )

@@ -53,7 +53,7 @@ func (b *bench) reportPaced(proxies []*proxyUnderTest, rate int) {
 // for.
 func (b *bench) reportModule(proxies []*proxyUnderTest) error {
 	b.report.Begin("Keyward's module", "value")
-	for _, n := range []int{moduleFew, moduleMany} {
+	for _, n := range []int{moduleFew, moduleMany, quietFew, quietMany} {
 		e := proxies[n]
 		b.row("requests/s of %s, relative to api_key_auth (at least 0.6)", e.title(), fmt.Sprintf("%.2f", ratioOf(e.rate, proxies[ownFilterOf].rate)))
 		b.row("requests/s of %s, relative to asking Keyward (at least 2.5)", e.title(), fmt.Sprintf("%.2f", ratioOf(e.rate, proxies[asksKeyward].rate)))
