@@ -136,8 +136,8 @@ func disabledFilter() object {
 }
 
 // moduleKeyward returns the path of the module's keyward.yaml: the file of the Keyward
-// beside it, or a copy without the issuer, since the keys that sign tokens do not
-// belong into Envoy.
+// beside it, or a copy that says where the keys of its issuer are, since the issuer's
+// own address leads nowhere here.
 func (s *system) moduleKeyward() string {
 	s.t.Helper()
 	file := filepath.Join(s.dir, "keyward.yaml")

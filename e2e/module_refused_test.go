@@ -118,9 +118,10 @@ func TestModuleRefusesSettings(t *testing.T) {
 		want          string
 	}{
 		{"without config", "", func(c *stack.EnvoyConfig) { delete(c.ModuleSettings(), "config") }, "keyward: filter_config: config is missing, the path of keyward.yaml"},
-		{"config is a number", "", set("config", 5), "it has config, undecided and admin"},
+		{"config is a number", "", set("config", 5), "it has config, undecided, metadata and admin"},
 		{"undecided: allow", "", set("undecided", "allow"), `keyward: filter_config: undecided: "allow" is neither ask nor deny`},
-		{"an unknown member", "", set("undecide", "ask"), `unknown field "undecide"; it has config, undecided and admin`},
+		{"metadata that ext_authz needs", "", set("metadata", "denied"), "keyward: filter_config: metadata: denied excludes undecided: ask"},
+		{"an unknown member", "", set("undecide", "ask"), `unknown field "undecide"; it has config, undecided, metadata and admin`},
 		{"admin without a port", "", set("admin", "127.0.0.1"), `keyward: filter_config: admin: `},
 		{"no filter_config", "", func(c *stack.EnvoyConfig) { delete(moduleFilter(c), "filter_config") }, "keyward: filter_config: "},
 		{"no keyward.yaml", "", set("config", "/nowhere/keyward.yaml"), "reading configuration: open /nowhere/keyward.yaml: no such file or directory"},
@@ -137,11 +138,15 @@ func TestModuleRefusesSettings(t *testing.T) {
 			r.refuses(c.want)
 		})
 	}
-	t.Run("the issuer's keys", func(t *testing.T) {
+	t.Run("with an issuer", func(t *testing.T) { // whose tokens the module verifies by its public keys
 		r := newTrial(t, issuerConfig)
 		r.opts.issuer = true
 		r.key("--name", "k")
-		r.refuses("listen.issuer: the keys that sign tokens do not belong into Envoy")
+		for _, run := range []func() (string, bool){r.validated, r.served} {
+			if log, accepted := run(); !accepted {
+				t.Error(tail(log))
+			}
+		}
 	})
 	t.Run("as shipped", func(t *testing.T) {
 		r := newTrial(t, "")
