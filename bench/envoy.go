@@ -204,10 +204,14 @@ func (b *bench) compareProxies(proxies []*proxyUnderTest) error {
 			if err := e.pace(low, b.span, &e.low); err != nil {
 				return err
 			}
-			if e.asks == "" {
-				if err := e.pace(high, b.span, &e.high); err != nil {
-					return err
-				}
+			if e.asks != "" {
+				continue
+			}
+			if err := e.pace(high, b.span, &e.high); err != nil {
+				return err
+			}
+			if err := e.pace(int(median(e.rate)*0.6), b.span, &e.own); err != nil {
+				return err
 			}
 		}
 	}

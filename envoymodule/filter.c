@@ -266,7 +266,10 @@ static bool allow_request(stream *s, void *envoy, const check_call *call, metada
   return r.valid;
 }
 
-static bool deny_request(void *envoy, const check_call *call, metadata_fields *metadata) {
+// deny_request responds as the answer says. It returns false if the answer is invalid.
+// The stream must not be used afterwards: the response may have ended it.
+static bool deny_request(const stream *s, void *envoy, const check_call *call) {
+  metadata_fields metadata = {.count = 0};
   pair headers[max_denial_headers];
   size_t header_count = 0;
   buffer body = {NULL, 0};
@@ -283,21 +286,24 @@ static bool deny_request(void *envoy, const check_call *call, metadata_fields *m
       body = r.change.value;
       break;
     case change_metadata:
-      r.valid = add_field(metadata, r.change);
+      r.valid = add_field(&metadata, r.change);
       break;
     default:
       r.valid = false;
     }
   }
   if (r.valid) {
-    write_metadata(envoy, metadata);
+    write_metadata(envoy, &metadata);
+    count(s, envoy, call->status == 503 ? by_none : by_module, call->reason);
     CALLBACK(http_send_response)(envoy, call->status, headers, header_count, body, TEXT("keyward_denied"));
   }
   return r.valid;
 }
 
-// fail denies a request for which there is no answer, or an invalid one.
-static void fail(void *envoy) {
+// fail denies a request for which there is no answer, or an invalid one. The stream must
+// not be used afterwards.
+static void fail(const stream *s, void *envoy) {
+  count(s, envoy, by_none, 0);
   // Without grpc-status, gRPC clients would get 0, which is OK. 14 is UNAVAILABLE.
   pair headers[] = {{TEXT("cache-control"), TEXT("no-store")},
                     {TEXT("content-type"), TEXT("application/problem+json")},
@@ -367,8 +373,7 @@ int HOOK(http_filter_request_headers)(void *envoy, const void *module, bool end_
     }
     break; // the headers are changed in part, so that ext_authz must not see them
   case deny:
-    if (deny_request(envoy, &call, &metadata)) {
-      count(s, envoy, call.status == 503 ? by_none : by_module, call.reason);
+    if (deny_request(s, envoy, &call)) {
       return headers_stop_iteration;
     }
     break;
@@ -380,8 +385,7 @@ int HOOK(http_filter_request_headers)(void *envoy, const void *module, bool end_
       return headers_continue;
     }
   }
-  fail(envoy);
-  count(s, envoy, by_none, 0);
+  fail(s, envoy);
   return headers_stop_iteration;
 }
 
