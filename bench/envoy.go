@@ -121,13 +121,14 @@ func (b *bench) throughEnvoy() error {
 // proxyUnderTest is an Envoy with one configuration.
 type proxyUnderTest struct {
 	name, filter, asks string
-	metadata           string // of the module's requests; "" is no module
+	metadata           string // that the module writes; "" is an Envoy without the module
 	keys               *credential.KeyFile
 
 	child     *process.Child
 	admin     string // its socket
 	rate, cpu []float64
-	low, high [3][]float64 // times at the two rates
+
+	low, high, own [3][]float64 // times at the two rates, and at 60 % of its own
 }
 
 // start runs Envoy with one worker, on the client's core and not on the
@@ -219,6 +220,7 @@ func (b *bench) compareProxies(proxies []*proxyUnderTest) error {
 		return err
 	}
 	b.reportPaced(proxies, high)
+	b.reportOwn(proxies)
 	return b.reportModule(proxies)
 }
 

@@ -54,7 +54,7 @@ type ModuleConfig struct {
 // NewModule returns a Module. The caller calls Close.
 func NewModule(cfg ModuleConfig) (*Module, error) {
 	if cfg.QuietAllow && !cfg.DenyUndecided {
-		return nil, errors.New("extauthz: without metadata, what is asked about cannot be told from what is allowed")
+		return nil, errors.New("extauthz: without metadata, Envoy would ask about every request that the module has allowed")
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	m := &Module{
