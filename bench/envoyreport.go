@@ -107,7 +107,7 @@ func (e *proxyUnderTest) decidedInside() (float64, error) {
 		}
 	}
 	if all == 0 {
-		return 0, errors.New("Envoy has no decided_total")
+		return 0, errors.New("no decided_total among the statistics of Envoy")
 	}
 	return inside / all, nil
 }
