@@ -143,7 +143,7 @@ func TestModuleWithAnotherABI(t *testing.T) {
 }
 
 // TestModuleFiles: what the module has loaded stays in force when a file is gone, or when
-// keyward.yaml is no longer valid. The log says so.
+// keyward.yaml becomes invalid. The log says so.
 func TestModuleFiles(t *testing.T) {
 	d := startDecides(t, options{proxy: "envoy-module-alone"})
 	wants := func(what, line string, status int) {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"errors"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -34,16 +33,7 @@ func (e moduleEnvoy) Ready(ctx context.Context, ports stack.Ports) bool {
 	if ready := e.Envoy.Ready(ctx, ports); !ready || e.unready {
 		return ready
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+stack.Address(e.admin)+"/readyz", nil)
-	if err != nil {
-		return false
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return false
-	}
-	response.Body.Close()
-	return response.StatusCode == http.StatusOK
+	return stack.Answers(ctx, "http://"+stack.Address(e.admin)+"/readyz")
 }
 
 // Start implements stack.Proxy.

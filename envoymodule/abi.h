@@ -30,7 +30,7 @@ typedef struct {
 } pair;
 
 enum header_type { request_header = 0, response_header = 2 };
-enum log_level { log_info = 2, log_error = 4 };
+enum log_level { log_error = 4 };
 
 // What a hook returns.
 enum headers_status { headers_continue = 0, headers_stop_iteration = 1 };

@@ -107,7 +107,7 @@ void HOOK(http_filter_destroy)(const void *module) {
   free(s);
 }
 
-void envoy_log(int level, const char *text, size_t length) { CALLBACK(log)(level, (buffer){text, length}); }
+void envoy_log(const char *text, size_t length) { CALLBACK(log)(log_error, (buffer){text, length}); }
 
 route_config *new_route(const char *name, size_t length) {
   route_config *route = malloc(sizeof *route + length);
@@ -189,9 +189,14 @@ static int64_t milliseconds(void) {
 // count_interval is how long decisions wait to be counted together, in milliseconds.
 enum { count_interval = 5 };
 
-// publish counts what the worker has decided in Envoy's statistics.
-static void publish(const filter_config *config, tally *t, void *envoy) {
+// publish counts what the worker has decided in Envoy's statistics, if it has been a
+// while since it last did, or if this is the last occasion.
+static void publish(const filter_config *config, tally *t, void *envoy, bool last) {
   static const buffer by[deciders] = {[by_module] = TEXT("module"), [by_ext_authz] = TEXT("ext_authz"), [by_none] = TEXT("none")};
+  int64_t now = milliseconds();
+  if (!last && now - t->counted_at < count_interval) {
+    return;
+  }
   for (int d = 0; d < deciders; d++) {
     for (uint32_t reason = 0; reason < max_reasons; reason++) {
       if (t->decided[d][reason] > 0) {
@@ -202,10 +207,10 @@ static void publish(const filter_config *config, tally *t, void *envoy) {
     }
   }
   t->pending = false;
+  t->counted_at = now;
 }
 
-// count counts a decision: at once if it has been a while, else together with others,
-// at the end of the worker's last stream at the latest.
+// count counts a decision, with others of the next few milliseconds.
 static void count(const stream *s, void *envoy, enum decider by, uint32_t reason) {
   tally *t = s->worker;
   if (t == NULL || !s->config->counting) {
@@ -213,18 +218,13 @@ static void count(const stream *s, void *envoy, enum decider by, uint32_t reason
   }
   t->decided[by][reason < max_reasons ? reason : 0]++;
   t->pending = true;
-  int64_t now = milliseconds();
-  if (now - t->counted_at >= count_interval) {
-    t->counted_at = now;
-    publish(s->config, t, envoy);
-  }
+  publish(s->config, t, envoy, false);
 }
 
 void HOOK(http_filter_stream_complete)(void *envoy, const void *module) {
   const stream *s = module;
-  if (s->worker != NULL && s->worker->pending && (s->worker->streams == 1 || milliseconds() - s->worker->counted_at >= count_interval)) {
-    s->worker->counted_at = milliseconds();
-    publish(s->config, s->worker, envoy);
+  if (s->worker != NULL && s->worker->pending) {
+    publish(s->config, s->worker, envoy, s->worker->streams == 1);
   }
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -125,8 +124,8 @@ func start(s settings) (*instance, error) {
 	ctx, i.stop = context.WithCancel(context.Background())
 	go func() {
 		defer close(i.stopped)
-		if err := i.server.Run(ctx, nil); err != nil && !errors.Is(err, context.Canceled) {
-			logged(fmt.Errorf("the listener for metrics has ended: %w", err))
+		if err := i.server.Run(ctx, nil); err != nil {
+			logged(fmt.Errorf("the checks inside Envoy have ended, and nothing is decided until Envoy restarts: %w", err))
 		}
 	}()
 	return i, nil

@@ -165,19 +165,19 @@ func copied(b C.buffer) []byte { return C.GoBytes(unsafe.Pointer(b.ptr), C.int(b
 // value, which refuses.
 func recovered(function string) {
 	if v := recover(); v != nil {
-		logLine(C.log_error, fmt.Sprintf("panic in keyward_%s: %v", function, v))
+		logError(fmt.Sprintf("panic in keyward_%s: %v", function, v))
 	}
 }
 
-// logged reports whether there is no error, and writes one to Envoy's log.
+// logged reports whether err is nil, and otherwise writes it to Envoy's log.
 func logged(err error) bool {
 	if err != nil {
-		logLine(C.log_error, err.Error())
+		logError(err.Error())
 	}
 	return err == nil
 }
 
-func logLine(level C.int, line string) {
+func logError(line string) {
 	line = "keyward: " + line
-	C.envoy_log(level, (*C.char)(unsafe.Pointer(unsafe.StringData(line))), C.size_t(len(line)))
+	C.envoy_log((*C.char)(unsafe.Pointer(unsafe.StringData(line))), C.size_t(len(line)))
 }

@@ -181,8 +181,15 @@ type scrapedState struct {
 // Ready implements admin.State.
 func (s scrapedState) Ready() error { return s.server.Ready() }
 
-// Handler returns what transports answer with, by the configuration in force.
-func (s *Server) Handler() *extauthz.Handler { return s.handler() }
+// Handler returns what transports answer with, by the configuration in force. It
+// returns nil once Run ends, for whatever reason: nothing follows the files any more,
+// and a revoked key would be accepted forever.
+func (s *Server) Handler() *extauthz.Handler {
+	if s.draining.Load() {
+		return nil
+	}
+	return s.handler()
+}
 
 // Ready returns why requests cannot be judged, or should not be sent here any
 // more; nil is ready.

@@ -83,9 +83,6 @@ func owner(h *tar.Header) string {
 // TestModuleDockerfile builds the image of an Envoy with the module on an Envoy image
 // without files. The e2e tests run Envoy with the module.
 func TestModuleDockerfile(t *testing.T) {
-	if runtime.GOARCH != "amd64" {
-		t.Skip("the module needs a C compiler for amd64")
-	}
 	got := buildDockerfile(t, "deploy/envoy-module/Dockerfile", "--build-arg", "ENVOY_IMAGE=scratch")
 	const dir = "/usr/local/lib/keyward"
 	if env := configOf(t, got).Env; !slices.Contains(env, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH="+dir) {
@@ -106,7 +103,7 @@ func TestModuleDockerfile(t *testing.T) {
 		}) {
 			t.Errorf("%s is not a module of Envoy", name)
 		}
-		if libraries, err := module.ImportedLibraries(); err != nil || slices.ContainsFunc(libraries, func(l string) bool { return l != "libc.so.6" && l != "ld-linux-x86-64.so.2" }) {
+		if libraries, err := module.ImportedLibraries(); err != nil || slices.ContainsFunc(libraries, func(l string) bool { return l != "libc.so.6" && !strings.HasPrefix(l, "ld-linux") }) {
 			t.Errorf("it needs %q (%v), which an Envoy image may lack", libraries, err)
 		}
 	}

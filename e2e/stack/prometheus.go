@@ -34,5 +34,5 @@ func (p Prometheus) Start(ctx context.Context, dir, config string, port int, fla
 	if err != nil {
 		return nil, err
 	}
-	return process, waitReady(ctx, process, func(ctx context.Context) bool { return answers(ctx, "http://"+address+"/-/ready") })
+	return process, waitReady(ctx, process, func(ctx context.Context) bool { return Answers(ctx, "http://"+address+"/-/ready") })
 }

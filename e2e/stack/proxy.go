@@ -40,7 +40,7 @@ func (e Envoy) Start(dir string, ports Ports) (*Process, error) {
 
 // Ready implements Proxy.
 func (e Envoy) Ready(ctx context.Context, ports Ports) bool {
-	return answers(ctx, "http://"+Address(ports.EnvoyAdmin)+"/ready")
+	return Answers(ctx, "http://"+Address(ports.EnvoyAdmin)+"/ready")
 }
 
 // isServed reports whether a server accepts connections at the port.

@@ -31,8 +31,8 @@ func waitReady(ctx context.Context, p *Process, ready func(context.Context) bool
 	}
 }
 
-// answers reports whether the URL is answered with 200.
-func answers(ctx context.Context, url string) bool {
+// Answers reports whether the URL is answered with 200.
+func Answers(ctx context.Context, url string) bool {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false

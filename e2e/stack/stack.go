@@ -84,7 +84,7 @@ func StartKeyward(ctx context.Context, name string, cfg Config) (*Process, error
 		return nil, err
 	}
 	return p, waitReady(ctx, p, func(ctx context.Context) bool {
-		return answers(ctx, "http://"+Address(cfg.Ports.Admin)+"/readyz")
+		return Answers(ctx, "http://"+Address(cfg.Ports.Admin)+"/readyz")
 	})
 }
 
