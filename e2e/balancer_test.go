@@ -106,7 +106,7 @@ func TestSecondPaths(t *testing.T) {
 		"  routers:\n", "  routers:\n"+indented(lines[5], "    "), "  middlewares:\n", "  middlewares:\n"+indented(lines[6], "    "), // Traefik
 	).Replace
 	throughProxies(t, func(t *testing.T, proxy string) {
-		s := newSystem(t, options{proxy: proxy, config: allSources + "routes: [{path: /dav, methods: [COPY, MOVE], auth: deny}, {path: /dav}]\n", envoy: metadataInEnvoy(lines[0]), text: text})
+		s := newSystem(t, options{proxy: proxy, config: allSources + "routes: [{path: /dav, methods: [COPY, MOVE], auth: deny}, {path: /dav}]\n", envoy: firstInEnvoy(lines[0]), text: text})
 		key := s.key("--name", "k", "--path", "/team-a", "--path", "/dav")
 		s.start()
 		refused := 403

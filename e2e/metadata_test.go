@@ -25,7 +25,7 @@ routes:
 // and for no other.
 func TestResourceMetadata(t *testing.T) {
 	lines := proxyLines(t, "Resource metadata", 5)
-	envoy, text := metadataInEnvoy(lines[0]), metadataInText(lines)
+	envoy, text := firstInEnvoy(lines[0]), metadataInText(lines)
 	throughProxies(t, func(t *testing.T, proxy string) {
 		s := newSystem(t, options{proxy: proxy, config: metadataConfig, envoy: envoy, text: text})
 		key := s.key("--name", "k", "--scope", "other")
@@ -35,17 +35,19 @@ func TestResourceMetadata(t *testing.T) {
 	}, overHTTP...)
 }
 
-// metadataInEnvoy puts the documented route before all others. The module, if it is there,
-// is disabled on it as ext_authz is.
-func metadataInEnvoy(route string) func(*testing.T, *stack.EnvoyConfig) {
+// firstInEnvoy puts documented routes before all others. Where they disable ext_authz, the
+// module is disabled too, if it is there.
+func firstInEnvoy(routes string) func(*testing.T, *stack.EnvoyConfig) {
 	return func(t *testing.T, c *stack.EnvoyConfig) {
 		var documented []any
-		if err := yaml.Unmarshal([]byte(route), &documented); err != nil {
+		if err := yaml.Unmarshal([]byte(routes), &documented); err != nil {
 			t.Fatal(err)
 		}
 		if moduleFilter(c) != nil {
 			for _, route := range documented {
-				route.(object)["typed_per_filter_config"].(object)["keyward"] = disabledFilter()
+				if filters, ok := route.(object)["typed_per_filter_config"].(object); ok {
+					filters["keyward"] = disabledFilter()
+				}
 			}
 		}
 		host := c.Find("all")
