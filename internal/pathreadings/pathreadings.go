@@ -5,6 +5,7 @@ package pathreadings
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -30,12 +31,19 @@ var steps = []func(string) string{
 	norm.NFKC.String, bestFit,
 }
 
-// charsets are how servers turn the bytes of a path into characters.
-var charsets = []func(string) string{
+// charset is how servers turn the bytes of a path into characters.
+type charset func(path string) string
+
+// inUTF8 are how servers do that for which paths are in UTF-8.
+var inUTF8 = []charset{
 	func(path string) string { return path },
 	func(path string) string { return strings.ToValidUTF8(path, "") },
 	func(path string) string { return strings.ToValidUTF8(path, "?") },
 	func(path string) string { return strings.ToValidUTF8(path, "\ufffd") },
+}
+
+// inOthers are how all other servers do that.
+var inOthers = []charset{
 	from(charmap.ISO8859_1), from(charmap.Windows1252), from(japanese.ShiftJIS), from(japanese.EUCJP),
 	from(simplifiedchinese.GBK), from(korean.EUCKR), from(traditionalchinese.Big5),
 }
@@ -44,6 +52,15 @@ var charsets = []func(string) string{
 // upstreams of a chain have one charset, and fold characters that look like
 // ASCII ones only if folds is set or the path is not valid UTF-8.
 func Each(path string, folds bool, visit func(reading string)) {
+	each(slices.Concat(inUTF8, inOthers), path, folds, visit)
+}
+
+// EachInUTF8 does the same for upstreams for which paths are in UTF-8.
+func EachInUTF8(path string, folds bool, visit func(reading string)) {
+	each(inUTF8, path, folds, visit)
+}
+
+func each(charsets []charset, path string, folds bool, visit func(reading string)) {
 	for _, charset := range charsets {
 		seen := map[string]bool{path: true}
 		last := []string{path}
@@ -93,7 +110,7 @@ func HasDotSegment(path string) bool {
 	return false
 }
 
-func from(e encoding.Encoding) func(string) string {
+func from(e encoding.Encoding) charset {
 	return func(path string) string {
 		text, err := e.NewDecoder().String(path)
 		if err != nil {
