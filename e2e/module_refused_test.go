@@ -29,6 +29,9 @@ func newTrial(t *testing.T, keyward string) *trial {
 	return &trial{system: newSystem(t, options{proxy: "envoy-module", config: keyward}), binary: programs.envoy, env: []string{modulePath(moduleLibrary(t))}}
 }
 
+// listening is in the log of a module that listens.
+const listening = `"msg":"listening"`
+
 // config writes keyward.yaml, and returns Envoy's configuration with these ports.
 func (r *trial) config(ports stack.Ports) *stack.EnvoyConfig {
 	r.t.Helper()
@@ -64,7 +67,7 @@ func (r *trial) validated() (log string, accepted bool) {
 }
 
 // served returns the log of an Envoy that is to serve its configuration, and whether it
-// does.
+// does. Then the log also says where the module's metrics are.
 func (r *trial) served() (log string, accepted bool) {
 	r.t.Helper()
 	ports, err := stack.FreePorts()
@@ -81,11 +84,11 @@ func (r *trial) served() (log string, accepted bool) {
 		if errors.Is(p.Signal(0), os.ErrProcessDone) {
 			return p.Log(), false
 		}
-		if envoy.Ready(r.t.Context(), ports) {
+		if envoy.Ready(r.t.Context(), ports) && strings.Contains(p.Log(), listening) {
 			return p.Log(), true
 		}
 	}
-	r.t.Fatalf("Envoy has neither ended nor is ready:\n%s", tail(p.Log()))
+	r.t.Fatalf("Envoy has neither ended nor is it ready:\n%s", tail(p.Log()))
 	return "", false
 }
 
@@ -179,8 +182,8 @@ func TestModuleShared(t *testing.T) {
 		r := newTrial(t, "")
 		r.key("--name", "k")
 		r.change = second(t, "")
-		if log, accepted := r.served(); !accepted || strings.Count(log, `"msg":"listening"`) != 1 {
-			t.Errorf("accepted: %v, %d listeners for metrics, want one:\n%s", accepted, strings.Count(log, `"msg":"listening"`), tail(log))
+		if log, accepted := r.served(); !accepted || strings.Count(log, listening) != 1 {
+			t.Errorf("accepted: %v, %d listeners for metrics, want one:\n%s", accepted, strings.Count(log, listening), tail(log))
 		}
 	})
 	t.Run("another admin", func(t *testing.T) {
