@@ -51,6 +51,7 @@ ENVOY(const void *, get_most_specific_route_config, void *filter);
 ENVOY(size_t, http_get_headers_size, void *filter, int type);
 ENVOY(bool, http_get_headers, void *filter, int type, pair *headers);
 ENVOY(bool, http_get_downstream_direct_remote_address, void *filter, buffer *address);
+ENVOY(bool, http_add_header, void *filter, int type, buffer name, buffer value);
 // A value that is NULL removes the header.
 ENVOY(bool, http_set_header, void *filter, int type, buffer name, buffer value);
 ENVOY(void, http_send_response, void *filter, uint32_t status, pair *headers, size_t headers_size, buffer body, buffer details);

@@ -14,7 +14,7 @@
 
 // The verdicts and the kinds of changes, as in extauthz/module.go.
 enum { undecided, allow, deny };
-enum { change_set, change_remove, change_response, change_metadata, change_body };
+enum { change_set, change_remove, change_response, change_metadata, change_body, change_add };
 
 // The bounds of what is given to Envoy in one call. An answer that exceeds one is
 // invalid, and lets nothing in.
@@ -24,6 +24,7 @@ enum { max_fields = 8, max_denial_headers = 32, headers_on_stack = 64 };
 typedef struct {
   filter_config *config;
   tally *worker;
+  int64_t at;     // when the request came, in milliseconds
   char *response; // changes of the response's headers, of those that the answer has
   size_t response_length;
 } stream;
@@ -37,7 +38,7 @@ const char *HOOK(program_init)(void) {
       NEEDED(log), NEEDED(is_validation_mode), NEEDED(get_concurrency), NEEDED(http_filter_config_define_counter), NEEDED(http_filter_increment_counter),
       NEEDED(http_filter_get_worker_index),
       NEEDED(get_most_specific_route_config), NEEDED(http_get_headers_size), NEEDED(http_get_headers),
-      NEEDED(http_get_downstream_direct_remote_address), NEEDED(http_set_header), NEEDED(http_send_response),
+      NEEDED(http_get_downstream_direct_remote_address), NEEDED(http_set_header), NEEDED(http_add_header), NEEDED(http_send_response),
       NEEDED(http_set_dynamic_metadata_string_batch)};
   for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
     if (needed[i].address == NULL) {
@@ -189,14 +190,9 @@ static int64_t milliseconds(void) {
 // count_interval is how long decisions wait to be counted together, in milliseconds.
 enum { count_interval = 5 };
 
-// publish counts what the worker has decided in Envoy's statistics, if it has been a
-// while since it last did, or if this is the last occasion.
-static void publish(const filter_config *config, tally *t, void *envoy, bool last) {
+// publish counts what the worker has decided in Envoy's statistics.
+static void publish(const filter_config *config, tally *t, void *envoy) {
   static const buffer by[deciders] = {[by_module] = TEXT("module"), [by_ext_authz] = TEXT("ext_authz"), [by_none] = TEXT("none")};
-  int64_t now = milliseconds();
-  if (!last && now - t->counted_at < count_interval) {
-    return;
-  }
   for (int d = 0; d < deciders; d++) {
     for (uint32_t reason = 0; reason < max_reasons; reason++) {
       if (t->decided[d][reason] > 0) {
@@ -207,7 +203,6 @@ static void publish(const filter_config *config, tally *t, void *envoy, bool las
     }
   }
   t->pending = false;
-  t->counted_at = now;
 }
 
 // count counts a decision, with others of the next few milliseconds.
@@ -218,13 +213,16 @@ static void count(const stream *s, void *envoy, enum decider by, uint32_t reason
   }
   t->decided[by][reason < max_reasons ? reason : 0]++;
   t->pending = true;
-  publish(s->config, t, envoy, false);
+  if (s->at - t->counted_at >= count_interval) {
+    publish(s->config, t, envoy);
+    t->counted_at = s->at;
+  }
 }
 
 void HOOK(http_filter_stream_complete)(void *envoy, const void *module) {
   const stream *s = module;
-  if (s->worker != NULL && s->worker->pending) {
-    publish(s->config, s->worker, envoy, s->worker->streams == 1);
+  if (s->worker != NULL && s->worker->pending && s->worker->streams == 1) { // the next request may not come
+    publish(s->config, s->worker, envoy);
   }
 }
 
@@ -249,6 +247,9 @@ static bool allow_request(stream *s, void *envoy, const check_call *call, metada
     switch (r.kind) {
     case change_set:
       r.valid = CALLBACK(http_set_header)(envoy, request_header, r.change.name, r.change.value);
+      break;
+    case change_add:
+      r.valid = CALLBACK(http_add_header)(envoy, request_header, r.change.name, r.change.value);
       break;
     case change_remove:
       r.valid = CALLBACK(http_set_header)(envoy, request_header, r.change.name, (buffer){NULL, 0});
@@ -318,12 +319,11 @@ static void fail(const stream *s, void *envoy) {
 // yield_interval is in milliseconds. After 10 ms without its scheduler, Go takes the
 // processor (its P) from the thread, and does so again and again: a call from C does
 // not run the scheduler. Each call then waits for a processor.
-enum { yield_interval = 5 };
+enum { yield_interval = 8 };
 
 // must_yield reports whether the interval is over on this thread.
-static bool must_yield(void) {
+static bool must_yield(int64_t now) {
   static __thread int64_t last;
-  int64_t now = milliseconds();
   if (now - last < yield_interval) {
     return false;
   }
@@ -340,7 +340,7 @@ static int decide(const stream *s, void *envoy, check_call *call) {
   if (headers != NULL && CALLBACK(http_get_headers)(envoy, request_header, headers)) {
     call->headers = headers;
     call->header_count = header_count;
-    call->yield = must_yield();
+    call->yield = must_yield(s->at);
     CALLBACK(http_get_downstream_direct_remote_address)(envoy, &call->peer);
     const route_config *route = CALLBACK(get_most_specific_route_config)(envoy);
     if (route != NULL) {
@@ -359,6 +359,7 @@ int HOOK(http_filter_request_headers)(void *envoy, const void *module, bool end_
   static __thread char *changes;
   static __thread size_t capacity;
   stream *s = (stream *)module;
+  s->at = milliseconds();
   check_call call = {.changes = changes, .capacity = capacity};
   metadata_fields metadata = {.count = 0};
   int verdict = decide(s, envoy, &call);

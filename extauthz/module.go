@@ -129,6 +129,7 @@ const (
 	ChangeResponse               // sets a header of the upstream's response
 	ChangeMetadata               // sets a field of the dynamic metadata
 	ChangeBody                   // is the body of the response to a denied request
+	ChangeAdd                    // sets a request header that the request does not have
 )
 
 // Request returns an empty request for the caller to fill, by AddHeader, and to pass
@@ -247,7 +248,7 @@ func (w *changes) header(kind Change, name, value string) {
 func (w *changes) allow(n *Renderer, r *authz.Request, d *authz.Decision) {
 	allow := n.Allow(d)
 	for i := range allow.Set {
-		w.header(ChangeSet, allow.Set[i].Name, allow.Set[i].Value)
+		w.header(setting(r, allow.Set[i].Name), allow.Set[i].Name, allow.Set[i].Value)
 	}
 	for i := range r.Headers { // most requests have none of those to remove
 		if name := r.Headers[i].Name; allow.Overrides.contains(name) || slices.Contains(allow.Remove, name) {
@@ -260,6 +261,17 @@ func (w *changes) allow(n *Renderer, r *authz.Request, d *authz.Decision) {
 	for i := range allow.ResponseHeaders {
 		w.header(ChangeResponse, allow.ResponseHeaders[i].Name, allow.ResponseHeaders[i].Value)
 	}
+}
+
+// setting returns the change that sets a request header. Envoy adds one in less time
+// than it replaces one.
+func setting(r *authz.Request, name string) Change {
+	for i := range r.Headers {
+		if r.Headers[i].Name == name {
+			return ChangeSet
+		}
+	}
+	return ChangeAdd
 }
 
 func (w *changes) denial(r *authz.Request, denial Denial) (status int) {

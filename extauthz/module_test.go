@@ -109,6 +109,21 @@ func TestModuleAllows(t *testing.T) {
 	}
 }
 
+// TestModuleSetsHeader: a header that the client did not send is added. One that it
+// sent, in any case and also twice, is replaced.
+func TestModuleSetsHeader(t *testing.T) {
+	m := newTestModule(t, newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: authz.AuthRequired}}), false)
+	for kind, headers := range map[Change][]string{
+		ChangeAdd: {"x-auth-project", "p"},
+		ChangeSet: {"accept", "*/*", "X-AUTH-Subject", "root", "x-auth-subject", "root"},
+	} {
+		answer := askModule(m, "/a?key=good", headers...)
+		if got := valueOf(t, readChanges(t, answer.Changes), kind, "x-auth-subject"); got != "alice" {
+			t.Errorf("%q: %q", headers, got)
+		}
+	}
+}
+
 func TestModuleDenies(t *testing.T) {
 	m := newTestModule(t, newTestHandler(t, &recordingPolicy{route: authz.Route{Auth: authz.AuthRequired}}), false)
 	answer := askModule(m, "/a", "authorization", "Bearer bad")
