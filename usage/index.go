@@ -20,13 +20,6 @@ type fileIndex struct {
 	lines    []indexedLine
 }
 
-// keyID is the id of a key: k_ and 12 characters. No other has a place in the index.
-type keyID [16]byte
-
-func idOf(text string) (id keyID, ok bool) {
-	return id, copy(id[:], text) == len(text) && text != ""
-}
-
 // indexed is what the index has of a key.
 type indexed struct {
 	last   int64  // microseconds since 1970

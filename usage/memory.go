@@ -2,7 +2,6 @@ package usage
 
 import (
 	"hash/maphash"
-	"strings"
 	"sync"
 
 	"keyward/authz"
@@ -52,8 +51,12 @@ func (m *memory) shardAt(hash uint64) *shard { return &m.shards[hash&uint64(len(
 
 // observe records one decision about the key. It reports whether to flush now:
 // half of the entries that the shard may have are unflushed.
-func (m *memory) observe(id string, seen *event) (shouldFlush bool) {
-	hash := maphash.String(m.seed, id)
+func (m *memory) observe(text string, seen *event) (shouldFlush bool) {
+	id, ok := idOf(text)
+	if !ok {
+		return false
+	}
+	hash := maphash.String(m.seed, text)
 	s := m.shardAt(hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,7 +74,7 @@ func (m *memory) observe(id string, seen *event) (shouldFlush bool) {
 // flushed ones in idle; the last used comes first, to within a promoteInterval.
 type shard struct {
 	mu          sync.Mutex
-	entries     map[string]*entry
+	entries     map[keyID]*entry
 	fresh, idle ring
 	unflushed   int // entries in fresh
 	maxEntries  int // in fresh and idle
@@ -81,7 +84,7 @@ type shard struct {
 }
 
 func (s *shard) init(maxEntries int) {
-	s.entries, s.maxEntries = map[string]*entry{}, max(maxEntries, 1)
+	s.entries, s.maxEntries = map[keyID]*entry{}, max(maxEntries, 1)
 	s.fresh.init()
 	s.idle.init()
 }
@@ -103,7 +106,7 @@ func (s *shard) record(e *entry, seen *event) (shouldFlush bool) {
 
 // add returns a new empty entry for a key, and evicts another if the shard is
 // full.
-func (s *shard) add(id string) *entry {
+func (s *shard) add(id keyID) *entry {
 	e := &entry{}
 	if len(s.entries) >= s.maxEntries {
 		if e = s.idle.last(); e == nil {
@@ -115,7 +118,7 @@ func (s *shard) add(id string) *entry {
 		e.reset()
 		delete(s.entries, e.id)
 	}
-	e.id, e.flushed = strings.Clone(id), 0
+	e.id, e.flushed = id, 0
 	s.entries[e.id] = e
 	return e
 }
@@ -165,7 +168,8 @@ func (s *shard) unflushedCount() int {
 func (s *shard) get(dst []byte, id string) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e := s.entries[id]; e != nil && e.total > 0 {
+	key, _ := idOf(id)
+	if e := s.entries[key]; e != nil && e.total > 0 {
 		return e.appendLines(dst)
 	}
 	return dst
@@ -177,7 +181,8 @@ func (m *memory) lastUse(id string) int64 {
 	s := m.shardOf(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.entries[id]
+	key, _ := idOf(id)
+	e := s.entries[key]
 	if e == nil {
 		return 0
 	}
@@ -195,18 +200,20 @@ type event struct {
 	previousSecret bool // the key was presented by one
 }
 
-// entry is what was observed of one key. Its buffers are reused.
+// entry is what was observed of one key. Its buffers are reused. What each check of the
+// key changes comes first and together, since it is seldom in the processor's cache.
 type entry struct {
-	links
-	id          string
 	first, last int64
-	flushed     int64 // the last use that was flushed; 0: none was while the entry is here
-	promotedAt  int64 // when it was last moved to the front of fresh
+	promotedAt  int64  // when it was last moved to the front of fresh
+	allowed     uint64 // with authz.OK, by far the most frequent
 	outcomes
-	allowed  uint64   // with authz.OK, by far the most frequent
-	others   []uint64 // by reason
-	round    int      // of the last reset
 	calendar calendar
+
+	links
+	id      keyID
+	flushed int64    // the last use that was flushed; 0: none was while the entry is here
+	others  []uint64 // by reason
+	round   int      // of the last reset
 }
 
 func (e *entry) record(seen *event) {
@@ -250,7 +257,7 @@ func (e *entry) appendLines(dst []byte) []byte {
 		t.outcomes = append(t.outcomes, outcome{seen.at, seen.method, seen.path, seen.status, seen.reason.String()})
 	})
 	t.address = last.Address().String()
-	return appendLines(dst, e.id, &t)
+	return appendLines(dst, e.id.String(), &t)
 }
 
 // truncate cuts at a byte; an incomplete character at the end is written as
