@@ -303,7 +303,11 @@ func workerTimeOf(envoy *stack.Process) (w workerTime) {
 	for _, task := range tasks {
 		if name, _ := os.ReadFile(filepath.Join(task, "comm")); strings.HasPrefix(string(name), "wrk:") {
 			text, _ := os.ReadFile(filepath.Join(task, "schedstat"))
-			_, _ = fmt.Sscan(string(text), &w.ran, &w.waited)
+			var t workerTime
+			_, _ = fmt.Sscan(string(text), &t.ran, &t.waited)
+			if t.ran > w.ran { // threads that Go starts from the worker have its name too
+				w = t
+			}
 		}
 	}
 	return w
