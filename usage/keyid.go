@@ -7,8 +7,13 @@ import "bytes"
 // would be a further piece of memory to read.
 type keyID [16]byte
 
+// idOf returns the id that a text is. If it is none, the id is zero, which no key has.
 func idOf(text string) (id keyID, ok bool) {
-	return id, copy(id[:], text) == len(text) && text != ""
+	if text == "" || len(text) > len(id) {
+		return keyID{}, false
+	}
+	copy(id[:], text)
+	return id, true
 }
 
 // String returns the id as a text.
