@@ -180,15 +180,17 @@ func FuzzTemplate(f *testing.F) {
 		if template.Check(path, subject, false) != nil {
 			return
 		}
-		each := pathreadings.Each
-		if strings.ContainsFunc(subject, func(r rune) bool { return r >= utf8.RuneSelf }) {
-			each = pathreadings.EachInUTF8
-		}
-		each(path.Canonical(), true, func(reading string) {
-			segment, _, _ := strings.Cut(strings.TrimPrefix(reading, "/u/"), "/")
-			if !strings.HasPrefix(reading, "/u/") || segment != sent && segment != subject {
-				t.Fatalf("%q is %q's, and an upstream may read %q", target, subject, reading)
+		isASCII := !strings.ContainsFunc(subject, func(r rune) bool { return r >= utf8.RuneSelf })
+		check := func(exact bool) func(string) {
+			return func(reading string) {
+				rest, below := strings.CutPrefix(reading, "/u/")
+				segment, _, _ := strings.Cut(rest, "/")
+				if !below || exact && segment != sent && segment != subject {
+					t.Fatalf("%q is %q's, and an upstream may read %q", target, subject, reading)
+				}
 			}
-		})
+		}
+		pathreadings.Each(path.Canonical(), true, check(isASCII))
+		pathreadings.EachInUTF8(path.Canonical(), true, check(true))
 	})
 }
