@@ -248,7 +248,7 @@ func (w *changes) header(kind Change, name, value string) {
 func (w *changes) allow(n *Renderer, r *authz.Request, d *authz.Decision) {
 	allow := n.Allow(d)
 	for i := range allow.Set {
-		w.header(setting(r, allow.Set[i].Name), allow.Set[i].Name, allow.Set[i].Value)
+		w.header(setOrAdd(r, allow.Set[i].Name), allow.Set[i].Name, allow.Set[i].Value)
 	}
 	for i := range r.Headers { // most requests have none of those to remove
 		if name := r.Headers[i].Name; allow.Overrides.contains(name) || slices.Contains(allow.Remove, name) {
@@ -263,9 +263,9 @@ func (w *changes) allow(n *Renderer, r *authz.Request, d *authz.Decision) {
 	}
 }
 
-// setting returns the change that sets a request header. Envoy adds one in less time
+// setOrAdd returns the change that sets a request header. Envoy adds one in less time
 // than it replaces one.
-func setting(r *authz.Request, name string) Change {
+func setOrAdd(r *authz.Request, name string) Change {
 	for i := range r.Headers {
 		if r.Headers[i].Name == name {
 			return ChangeSet
